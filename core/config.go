@@ -1,0 +1,162 @@
+package core
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/go-viper/mapstructure/v2"
+	"github.com/knadh/koanf/parsers/yaml"
+	"github.com/knadh/koanf/providers/confmap"
+	"github.com/knadh/koanf/providers/env/v2"
+	"github.com/knadh/koanf/providers/file"
+	"github.com/knadh/koanf/v2"
+)
+
+// envPrefix starts the name of every environment variable that is a setting.
+const envPrefix = "DUCKDB_STORAGE_"
+
+// Config is everything an operator can set. LoadConfig fills it from flags over
+// environment over file over defaults.
+type Config struct {
+	// Listen is the address of the API, for example 127.0.0.1:8080. Port 0 takes
+	// a free one.
+	Listen string `koanf:"listen"`
+	// DataDir holds everything that must survive.
+	DataDir string `koanf:"data_dir"`
+	// PluginDir holds executables called plugin-<name>.
+	PluginDir string `koanf:"plugin_dir"`
+	// RuntimeDir takes sockets and pipes of this run; at most 64 bytes long,
+	// because the paths of sockets are short. Default: run in the data directory,
+	// or a temporary folder when that path is too long.
+	RuntimeDir string `koanf:"runtime_dir"`
+	// AdminKey opens everything. Without one the first start makes and shows it.
+	AdminKey string `koanf:"admin_key"`
+	// LogLevel is trace, debug, info, warn or error.
+	LogLevel string `koanf:"log_level"`
+	// ShutdownTimeout is how long running requests may take to end.
+	ShutdownTimeout time.Duration `koanf:"shutdown_timeout"`
+
+	Engine  EngineConfig            `koanf:"engine"`
+	Queue   QueueConfig             `koanf:"queue"`
+	Plugins map[string]PluginConfig `koanf:"plugins"`
+}
+
+// EngineConfig bounds DuckDB.
+type EngineConfig struct {
+	// MemoryLimit of each open project, in DuckDB's notation, for example 8GB.
+	// Default: 80 % of the machine's memory.
+	MemoryLimit string `koanf:"memory_limit"`
+	// Threads of each open project; default: one for each core.
+	Threads int `koanf:"threads"`
+}
+
+// QueueConfig bounds the write queue of each project.
+type QueueConfig struct {
+	Length int           `koanf:"length"` // waiting writes; more are answered with 429
+	Wait   time.Duration `koanf:"wait"`   // of each; then it is answered with 503
+}
+
+// PluginConfig is about one plugin.
+type PluginConfig struct {
+	Enabled bool `koanf:"enabled"` // default true; a disabled plugin's routes answer 501
+}
+
+func defaults() map[string]any {
+	return map[string]any{
+		"listen": "127.0.0.1:8080", "data_dir": "./data", "plugin_dir": "bin/plugins", "runtime_dir": "",
+		"admin_key": "", "log_level": "info", "shutdown_timeout": "30s",
+		"engine.memory_limit": "", "engine.threads": 0, "queue.length": 1000, "queue.wait": "10m",
+	}
+}
+
+// LoadConfig reads the settings. path is the config file (YAML) or empty; flags
+// holds those that were given, by their key in the file. It reports every fault
+// at once, and an unknown setting is one: a typo must not be a default.
+func LoadConfig(path string, flags map[string]any) (Config, error) {
+	k := koanf.New(".")
+	if err := k.Load(confmap.Provider(defaults(), "."), nil); err != nil {
+		return Config{}, err
+	}
+	if path != "" {
+		if err := k.Load(file.Provider(path), yaml.Parser()); err != nil {
+			return Config{}, fmt.Errorf("read the config file: %w", err)
+		}
+	}
+	fromEnv := env.Provider(".", env.Opt{Prefix: envPrefix, TransformFunc: func(name, value string) (string, any) {
+		key := strings.ToLower(strings.TrimPrefix(name, envPrefix))
+		return strings.ReplaceAll(key, "__", "."), value
+	}})
+	if err := k.Load(fromEnv, nil); err != nil {
+		return Config{}, err
+	}
+	if err := k.Load(confmap.Provider(flags, "."), nil); err != nil {
+		return Config{}, err
+	}
+	var cfg Config
+	err := k.UnmarshalWithConf("", &cfg, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
+		Result: &cfg, TagName: "koanf", WeaklyTypedInput: true, ErrorUnused: true,
+		DecodeHook: mapstructure.StringToTimeDurationHookFunc(),
+	}})
+	if err != nil {
+		return Config{}, fmt.Errorf("the configuration is not valid: %w", err)
+	}
+	return cfg, cfg.validate()
+}
+
+func (c *Config) validate() error {
+	var faults []error
+	for _, dir := range []*string{&c.DataDir, &c.PluginDir, &c.RuntimeDir} {
+		if *dir == "" {
+			continue
+		}
+		abs, err := filepath.Abs(*dir)
+		if err != nil {
+			faults = append(faults, err)
+		}
+		*dir = abs
+	}
+	if c.DataDir == "" {
+		faults = append(faults, errors.New("data_dir must not be empty"))
+	}
+	if len(c.AdminKey) > 0 && len(c.AdminKey) < minKeyLength {
+		faults = append(faults, fmt.Errorf("admin_key must have at least %d characters", minKeyLength))
+	}
+	if c.Queue.Length < 1 || c.Queue.Wait <= 0 {
+		faults = append(faults, errors.New("queue.length and queue.wait must be positive"))
+	}
+	if c.Engine.Threads < 0 {
+		faults = append(faults, errors.New("engine.threads must not be negative"))
+	}
+	if c.ShutdownTimeout <= 0 {
+		faults = append(faults, errors.New("shutdown_timeout must be positive"))
+	}
+	return errors.Join(faults...)
+}
+
+// minKeyLength keeps an operator from an admin key that can be guessed.
+const minKeyLength = 16
+
+// maxRuntimeDir is the longest runtime folder in which sockets fit.
+const maxRuntimeDir = 64
+
+// runtimeDir makes the folder of this run, empty and for the owner alone.
+func (c *Config) runtimeDir() (string, error) {
+	dir := c.RuntimeDir
+	if dir == "" {
+		dir = filepath.Join(c.DataDir, "run")
+	}
+	if len(dir) > maxRuntimeDir {
+		if c.RuntimeDir != "" {
+			return "", fmt.Errorf("runtime_dir %s is longer than %d bytes; sockets need a shorter one", dir, maxRuntimeDir)
+		}
+		return os.MkdirTemp("", "duckdb-storage-")
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return "", err
+	}
+	return dir, os.MkdirAll(dir, 0o700)
+}

@@ -1,0 +1,215 @@
+// Package core is the running system: it opens the parts in order, serves, and
+// closes them in the reverse order. Start with [Open].
+//
+// Order of start: data directory, engine, registries, sweep of what a crash
+// left, plugins, listener. Order of stop: listener and requests, plugins,
+// engine with a checkpoint. What is acknowledged is durable at any moment, so a
+// kill in the middle loses nothing of it.
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/keboola/duckdb-storage/core/httpapi"
+	"github.com/keboola/duckdb-storage/core/internal/auth"
+	"github.com/keboola/duckdb-storage/core/internal/disk"
+	"github.com/keboola/duckdb-storage/core/internal/engine"
+	"github.com/keboola/duckdb-storage/core/internal/files"
+	"github.com/keboola/duckdb-storage/core/internal/plan"
+	"github.com/keboola/duckdb-storage/core/internal/pluginhost"
+	"github.com/keboola/duckdb-storage/core/internal/projects"
+	"github.com/keboola/duckdb-storage/core/internal/queue"
+	"github.com/keboola/duckdb-storage/core/internal/registry"
+)
+
+// Service is the running system.
+type Service struct {
+	cfg      Config
+	log      hclog.Logger
+	layout   disk.Layout
+	lock     *os.File
+	engine   *engine.Engine
+	registry *registry.Registry
+	host     *pluginhost.Host
+	api      *httpapi.Server
+	listener net.Listener
+
+	newAdminKey string
+	closers     []func(context.Context) error // in the order of opening
+}
+
+// Open starts everything up to the listener. On an error everything that was
+// opened is closed again.
+func Open(ctx context.Context, cfg Config, log hclog.Logger, version string) (_ *Service, err error) {
+	s := &Service{cfg: cfg, log: log}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close(context.WithoutCancel(ctx)))
+		}
+	}()
+	if err := s.openDisk(); err != nil {
+		return nil, err
+	}
+	s.engine = engine.Open(engine.Config{
+		Layout: s.layout, Logger: log.Named("engine"), MemoryLimit: cfg.Engine.MemoryLimit, Threads: cfg.Engine.Threads,
+		OnAttach: registry.Migrate,
+	})
+	s.onClose(s.engine.Close)
+	store, commands, err := s.openRegistries(ctx, version)
+	if err != nil {
+		return nil, err
+	}
+	s.host, err = pluginhost.Open(ctx, pluginhost.Config{
+		Dir: cfg.PluginDir, Disabled: cfg.disabled(), RuntimeDir: s.layout.Runtime, Logger: log.Named("plugins"),
+		Executor: &plan.Executor{
+			Engine: s.engine, Queue: queue.New(queue.Config{Length: cfg.Queue.Length, Wait: cfg.Queue.Wait}),
+			Files: store, Layout: s.layout,
+		},
+	}, commands.Plugin())
+	if err != nil {
+		return nil, err
+	}
+	s.onClose(s.host.Close)
+	duckdb, err := s.engine.Version(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.api, err = httpapi.New(httpapi.Config{
+		Host: s.host, Registry: s.registry, Files: store, Logger: log.Named("http"), Version: version, DuckDBVersion: duckdb,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.listener, err = net.Listen("tcp", cfg.Listen)
+	return s, err
+}
+
+// openDisk takes the data directory.
+func (s *Service) openDisk() (err error) {
+	s.layout.Root = s.cfg.DataDir
+	if s.lock, err = s.layout.Lock(); err != nil {
+		return err
+	}
+	s.onClose(func(context.Context) error { return s.lock.Close() })
+	if s.layout.Runtime, err = s.cfg.runtimeDir(); err != nil {
+		return fmt.Errorf("prepare the runtime directory: %w", err)
+	}
+	s.onClose(func(context.Context) error { return os.RemoveAll(s.layout.Runtime) })
+	return s.layout.Open()
+}
+
+// openRegistries opens both registries, puts right what a crash left, and sees
+// to the admin key.
+func (s *Service) openRegistries(ctx context.Context, version string) (*files.Store, *projects.Commands, error) {
+	var err error
+	if s.registry, err = registry.Open(ctx, s.engine, s.layout); err != nil {
+		return nil, nil, fmt.Errorf("open the project registry: %w", err)
+	}
+	fileRegistry, err := registry.OpenFiles(ctx, s.engine, s.layout)
+	if err != nil {
+		return nil, nil, fmt.Errorf("open the file registry: %w", err)
+	}
+	store := &files.Store{Registry: fileRegistry, Layout: s.layout, Now: time.Now}
+	commands := &projects.Commands{
+		Engine: s.engine, Registry: s.registry, Files: store, Layout: s.layout, Version: version,
+	}
+	sweptProjects, err := commands.Sweep(ctx)
+	if err != nil {
+		return nil, nil, fmt.Errorf("sweep half-made projects: %w", err)
+	}
+	sweptFiles, err := store.Sweep(ctx)
+	if err != nil {
+		return nil, nil, fmt.Errorf("sweep half-made files: %w", err)
+	}
+	if sweptProjects+sweptFiles > 0 {
+		s.log.Info("swept what an earlier run left half done", "projects", sweptProjects, "files", sweptFiles)
+	}
+	return store, commands, s.openAdminKey(ctx)
+}
+
+// openAdminKey stores the configured admin key, or makes one on the first start.
+func (s *Service) openAdminKey(ctx context.Context) error {
+	if s.cfg.AdminKey != "" {
+		if k, ok := s.registry.Key(auth.Hash(s.cfg.AdminKey)); ok && k.Project == "" {
+			return nil
+		}
+		return s.registry.SetAdminKey(ctx, auth.Hash(s.cfg.AdminKey))
+	}
+	if s.registry.HasAdminKey() {
+		return nil
+	}
+	s.newAdminKey = auth.NewAdminKey()
+	return s.registry.SetAdminKey(ctx, auth.Hash(s.newAdminKey))
+}
+
+// URL is where the API is served.
+func (s *Service) URL() string { return "http://" + s.listener.Addr().String() }
+
+// NewAdminKey is the admin key that this start made, or empty. It is shown once
+// and known to nobody afterwards.
+func (s *Service) NewAdminKey() string { return s.newAdminKey }
+
+// Plugins tells the state of every plugin.
+func (s *Service) Plugins() []pluginhost.Status { return s.host.Plugins() }
+
+// Run serves until ctx ends, then shuts down in order and returns.
+func (s *Service) Run(ctx context.Context) error {
+	served := make(chan error, 1)
+	go func() { served <- s.api.Serve(s.listener) }()
+	var err error
+	select {
+	case err = <-served:
+	case <-ctx.Done():
+		s.log.Info("shutting down", "timeout", s.cfg.ShutdownTimeout)
+	}
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.ShutdownTimeout)
+	defer cancel()
+	return errors.Join(err, s.api.Shutdown(bounded), s.close(bounded))
+}
+
+func (s *Service) onClose(fn func(context.Context) error) { s.closers = append(s.closers, fn) }
+
+// close undoes Open from the end. It may be called twice.
+func (s *Service) close(ctx context.Context) error {
+	var errs []error
+	for len(s.closers) > 0 {
+		last := len(s.closers) - 1
+		fn := s.closers[last]
+		s.closers = s.closers[:last]
+		errs = append(errs, fn(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+func (c Config) disabled() map[string]bool {
+	out := map[string]bool{}
+	for name, p := range c.Plugins {
+		if !p.Enabled {
+			out[name] = true
+		}
+	}
+	return out
+}
+
+// DescribePlugins starts the plugins of a configuration without a service, asks
+// what they offer, and stops them.
+func DescribePlugins(ctx context.Context, cfg Config, log hclog.Logger) ([]pluginhost.Status, error) {
+	runtime, err := os.MkdirTemp("", "duckdb-storage-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(runtime)
+	host, err := pluginhost.Open(ctx, pluginhost.Config{Dir: cfg.PluginDir, Disabled: cfg.disabled(), RuntimeDir: runtime, Logger: log})
+	if err != nil {
+		return nil, err
+	}
+	out := host.Plugins()
+	return out, host.Close(ctx)
+}

@@ -1,0 +1,89 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"runtime/debug"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/oklog/ulid/v2"
+)
+
+// clientID is what is accepted of ids that clients send, so that a header
+// cannot write into the log what it likes.
+var clientID = regexp.MustCompile(`^[A-Za-z0-9._:/+=-]{1,128}$`)
+
+// observe gives each request an id, logs how it ended, and turns a panic into a
+// problem.
+func (s *Server) observe(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		o := &observed{requestID: r.Header.Get("X-Request-Id"), runID: r.Header.Get("X-KBC-RunId")}
+		if !clientID.MatchString(o.requestID) {
+			o.requestID = ulid.Make().String()
+		}
+		if !clientID.MatchString(o.runID) {
+			o.runID = ""
+		}
+		r = r.WithContext(context.WithValue(r.Context(), observedKey, o))
+		rec := &recorder{ResponseWriter: w}
+		rec.Header().Set("X-Request-Id", o.requestID)
+		start := time.Now()
+		defer func() {
+			v := recover()
+			s.report(rec, r, o, start, v)
+			if v != nil && rec.status != 0 {
+				// The head is out: only a broken connection tells the client.
+				panic(http.ErrAbortHandler)
+			}
+		}()
+		next.ServeHTTP(rec, r)
+	})
+}
+
+func (s *Server) report(rec *recorder, r *http.Request, o *observed, start time.Time, panicked any) {
+	aborted := panicked != nil
+	if err, ok := panicked.(error); aborted && !(ok && errors.Is(err, http.ErrAbortHandler)) {
+		s.cfg.Logger.Error("panic in a request", "request_id", o.requestID, "panic", fmt.Sprint(panicked), "stack", string(debug.Stack()))
+		if rec.status == 0 {
+			s.fail(rec, r, fmt.Errorf("panic: %v", panicked))
+		}
+	}
+	s.cfg.Logger.Info("request", "request_id", o.requestID, "run_id", o.runID, "method", r.Method, "path", r.URL.EscapedPath(),
+		"command", o.command, "subject", o.subject, "status", rec.status, "aborted", aborted,
+		"bytes", rec.bytes, "duration_ms", float64(time.Since(start).Microseconds())/1000)
+}
+
+// recorder remembers status and size of a response.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(b []byte) (int, error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	n, err := r.ResponseWriter.Write(b)
+	r.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+func loggerOf(ctx context.Context, base hclog.Logger) hclog.Logger {
+	o := observedOf(ctx)
+	return base.With("request_id", o.requestID, "run_id", o.runID, "command", o.command)
+}

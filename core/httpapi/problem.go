@@ -1,0 +1,117 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"github.com/keboola/duckdb-storage/core/internal/pluginhost"
+	"github.com/keboola/duckdb-storage/sdk"
+)
+
+// The problems that only HTTP has.
+var (
+	errMethod    = sdk.Code{Slug: "method-not-allowed", Title: "Method not allowed", Kind: sdk.Malformed, Driver: 900}
+	errAccept    = sdk.Code{Slug: "not-acceptable", Title: "Not acceptable", Kind: sdk.Malformed, Driver: 3000}
+	errMediaType = sdk.Code{Slug: "unsupported-media-type", Title: "Unsupported media type", Kind: sdk.Malformed, Driver: 3000}
+)
+
+// statuses maps the kinds of errors; a few problems of HTTP's own have their own.
+var statuses = map[sdk.Kind]int{
+	sdk.Malformed: http.StatusBadRequest, sdk.Invalid: http.StatusUnprocessableEntity,
+	sdk.Unauthenticated: http.StatusUnauthorized, sdk.Denied: http.StatusForbidden,
+	sdk.NotFound: http.StatusNotFound, sdk.Exists: http.StatusConflict, sdk.Conflict: http.StatusConflict,
+	sdk.TooLarge: http.StatusRequestEntityTooLarge, sdk.Exhausted: http.StatusTooManyRequests,
+	sdk.Unsupported: http.StatusNotImplemented, sdk.BadGateway: http.StatusBadGateway,
+	sdk.Unavailable: http.StatusServiceUnavailable, sdk.Timeout: http.StatusGatewayTimeout,
+	sdk.Internal: http.StatusInternalServerError,
+}
+
+var slugStatuses = map[string]int{
+	errMethod.Slug: http.StatusMethodNotAllowed, errAccept.Slug: http.StatusNotAcceptable,
+	errMediaType.Slug: http.StatusUnsupportedMediaType,
+}
+
+// problem is RFC 9457 with Keboola's members.
+type problem struct {
+	Type      string                 `json:"type"`
+	Title     string                 `json:"title"`
+	Status    int                    `json:"status"`
+	Detail    string                 `json:"detail"`
+	Instance  string                 `json:"instance"`
+	Code      uint32                 `json:"code"`
+	Retryable bool                   `json:"retryable"`
+	RequestID string                 `json:"requestId"`
+	Errors    []pluginhost.Violation `json:"errors"`
+	Context   map[string]string      `json:"context"`
+}
+
+// fail answers with a problem. An error that nobody classified leaves as an
+// internal error with the request id; the log has the rest.
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	log := loggerOf(r.Context(), s.cfg.Logger)
+	var e *sdk.Error
+	if !errors.As(err, &e) {
+		if r.Context().Err() != nil {
+			e = sdk.ErrCancelled.Errorf("the client left before the answer was ready")
+		} else {
+			log.Error("unclassified error", "error", err)
+			e = sdk.ErrInternal.Errorf("internal error; see the log for request %s", requestID(r.Context()))
+		}
+	}
+	p := problem{
+		Type: "/problems/" + e.Slug, Title: e.Title, Status: statuses[e.Kind], Detail: e.Detail, Instance: r.URL.EscapedPath(),
+		Code: e.Driver, Retryable: e.Retryable, RequestID: requestID(r.Context()),
+		Errors: []pluginhost.Violation{}, Context: e.Meta,
+	}
+	if status, ok := slugStatuses[e.Slug]; ok {
+		p.Status = status
+	}
+	if p.Status == 0 {
+		p.Status = http.StatusInternalServerError
+	}
+	if p.Context == nil {
+		p.Context = map[string]string{}
+	}
+	var input *pluginhost.InputError
+	if errors.As(err, &input) {
+		p.Errors = input.Violations
+	} else if e.Pointer != "" {
+		p.Errors = append(p.Errors, pluginhost.Violation{Pointer: e.Pointer, Detail: e.Detail})
+	}
+	if p.Status >= 500 {
+		log.Warn("problem", "slug", e.Slug, "detail", e.Detail)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Cache-Control", "no-store")
+	switch e.Kind {
+	case sdk.Exhausted, sdk.Unavailable:
+		h.Set("Retry-After", "1")
+	case sdk.Unauthenticated:
+		h.Set("WWW-Authenticate", "Bearer")
+	}
+	w.WriteHeader(p.Status)
+	json.NewEncoder(w).Encode(p)
+}
+
+// contextKey is the type of this package's context values.
+type contextKey int
+
+const observedKey contextKey = iota
+
+// observed is what the log line of a request says beyond HTTP.
+type observed struct {
+	requestID, runID string
+	command, subject string
+}
+
+func observedOf(ctx context.Context) *observed {
+	if o, ok := ctx.Value(observedKey).(*observed); ok {
+		return o
+	}
+	return &observed{}
+}
+
+func requestID(ctx context.Context) string { return observedOf(ctx).requestID }

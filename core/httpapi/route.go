@@ -1,0 +1,118 @@
+package httpapi
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/gorilla/mux"
+
+	"github.com/keboola/duckdb-storage/core/internal/auth"
+	"github.com/keboola/duckdb-storage/core/internal/plan"
+	"github.com/keboola/duckdb-storage/core/internal/pluginhost"
+	"github.com/keboola/duckdb-storage/sdk"
+	pluginv1 "github.com/keboola/duckdb-storage/sdk/proto/duckdbstorage/plugin/v1"
+)
+
+// adminOnly is the permission of commands for the service as a whole.
+const adminOnly = "admin"
+
+// route is one way to reach a command.
+type route struct {
+	method  string
+	path    string
+	status  int // of success
+	command *pluginhost.Command
+}
+
+// routes lists every route, fixed segments before parameters: the router takes
+// the first match.
+func routes(t *pluginhost.Table) []route {
+	var out []route
+	for _, c := range t.Commands() {
+		for _, r := range c.GetRoutes() {
+			for _, path := range pluginhost.Expand(r.GetPath()) {
+				out = append(out, route{method: r.GetMethod(), path: path, status: int(r.GetStatus()), command: c})
+			}
+		}
+	}
+	slices.SortStableFunc(out, func(a, b route) int {
+		// "{" sorts after every letter, so a parameter follows a fixed name.
+		return slices.Compare(strings.Split(a.path, "/"), strings.Split(b.path, "/"))
+	})
+	return out
+}
+
+// command serves one route: who asks, what they ask, what the answer is.
+func (s *Server) command(route route) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		o := observedOf(r.Context())
+		o.command = route.command.GetName()
+		principal, err := auth.Authenticate(s.cfg.Registry, r.Header.Get("Authorization"))
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		o.subject = principal.Subject
+		call, err := s.call(route, principal, w, r)
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		answer, err := s.cfg.Host.Invoke(r.Context(), call)
+		if err != nil {
+			s.failOrAnswer(w, r, err)
+			return
+		}
+		s.answer(w, r, route, call, answer)
+	})
+}
+
+// call turns a request into a call of its command.
+func (s *Server) call(route route, principal auth.Principal, w http.ResponseWriter, r *http.Request) (pluginhost.Call, error) {
+	vars, err := pathVariables(mux.Vars(r))
+	if err != nil {
+		return pluginhost.Call{}, err
+	}
+	target, err := s.target(route, principal, vars)
+	if err != nil {
+		return pluginhost.Call{}, err
+	}
+	accept, err := negotiate(route.command.GetForm(), r.Header.Get("Accept"))
+	if err != nil {
+		return pluginhost.Call{}, err
+	}
+	payload, err := input(route.command, vars, w, r)
+	if err != nil {
+		return pluginhost.Call{}, err
+	}
+	return pluginhost.Call{
+		Command: route.command.GetName(), Payload: payload, Principal: principal, Target: target,
+		Accept: accept, RequestID: requestID(r.Context()),
+	}, nil
+}
+
+// target finds the catalog of a request and whether the principal may use it. A
+// project that the principal may not see does not exist for it.
+func (s *Server) target(route route, principal auth.Principal, vars map[string]string) (*pluginv1.Target, error) {
+	project, scoped := vars["project"]
+	if scoped {
+		if !principal.MayUse(project) {
+			return nil, sdk.ErrProjectNotFound.Errorf("project %q does not exist", project)
+		}
+		if _, err := s.cfg.Registry.Project(project); err != nil {
+			return nil, err
+		}
+	}
+	if route.command.GetPermission() == adminOnly && !principal.Admin || !scoped && !principal.Admin {
+		return nil, sdk.ErrDenied.Errorf("%s needs the admin key", route.command.GetName())
+	}
+	target := &pluginv1.Target{Project: project}
+	if scoped {
+		target.Branch = plan.DefaultBranch
+		if branch, ok := vars["branch"]; ok {
+			target.Branch = branch
+		}
+	}
+	return target, nil
+}

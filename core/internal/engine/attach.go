@@ -1,0 +1,230 @@
+package engine
+
+import (
+	"context"
+	"os"
+
+	"github.com/keboola/duckdb-storage/sdk"
+)
+
+// attachment is an open catalog, or one that is being opened or closed.
+type attachment struct {
+	cat   Catalog
+	cell  *cell
+	ready chan struct{} // closed when attached or failed
+	err   error         // why it failed
+
+	ctx    context.Context // ends the sessions, with the cause, when the catalog goes
+	cancel context.CancelCauseFunc
+
+	// Guarded by Engine.mu.
+	refs    int
+	idle    []chan struct{} // closed when refs reaches 0
+	closing chan struct{}   // not nil once it is going away; closed when it is gone
+}
+
+// acquire returns the attachment of a catalog with one reference more.
+func (e *Engine) acquire(ctx context.Context, cat Catalog, create bool) (*attachment, error) {
+	for {
+		e.mu.Lock()
+		if e.closed {
+			e.mu.Unlock()
+			return nil, errShutdown
+		}
+		a, open := e.catalogs[cat.Alias]
+		if !open {
+			a = &attachment{cat: cat, ready: make(chan struct{})}
+			a.ctx, a.cancel = context.WithCancelCause(context.Background())
+			e.catalogs[cat.Alias] = a
+		}
+		wait := a.ready
+		if a.closing != nil {
+			wait = a.closing
+		}
+		e.mu.Unlock()
+
+		if !open {
+			e.attach(ctx, a, create)
+		}
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return nil, classify(ctx, ctx.Err())
+		}
+		e.mu.Lock()
+		if a.err == nil && a.closing == nil {
+			a.refs++
+			e.mu.Unlock()
+			return a, nil
+		}
+		err := a.err
+		e.mu.Unlock()
+		if err != nil && !open {
+			return nil, err
+		}
+		// Somebody else's attempt failed or the catalog went away: try ourselves.
+	}
+}
+
+// attach opens the file in its cell and reports through a.ready.
+func (e *Engine) attach(ctx context.Context, a *attachment, create bool) {
+	// The work is shared with every other request for the catalog, so it must
+	// not end with the one that happened to start it.
+	err := e.open(context.WithoutCancel(ctx), a, create)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if a.err = err; err != nil {
+		delete(e.catalogs, a.cat.Alias)
+		a.cancel(err)
+	}
+	close(a.ready)
+}
+
+func (e *Engine) open(ctx context.Context, a *attachment, create bool) error {
+	if _, err := os.Stat(a.cat.Path); err != nil && !create {
+		return sdk.ErrNotFound.Errorf("catalog %q has no file", a.cat.Alias)
+	}
+	c, err := e.cell(ctx, a.cat)
+	if err != nil {
+		return err
+	}
+	a.cell = c
+	if err := c.attach(ctx, a.cat); err != nil {
+		return err
+	}
+	if e.cfg.OnAttach == nil {
+		return nil
+	}
+	s, err := newSession(ctx, e, a)
+	if err != nil {
+		return err
+	}
+	err = e.cfg.OnAttach(ctx, s)
+	s.Close()
+	if err != nil {
+		if detachErr := c.detach(ctx, a.cat.Alias); detachErr != nil {
+			e.cfg.Logger.Error("detach after a failed attach", "catalog", a.cat.Alias, "error", detachErr)
+		}
+	}
+	return err
+}
+
+func (e *Engine) release(a *attachment) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	a.refs--
+	if a.refs == 0 {
+		for _, ch := range a.idle {
+			close(ch)
+		}
+		a.idle = nil
+	}
+}
+
+// waitIdle waits until no session uses the attachment or ctx ends.
+func (e *Engine) waitIdle(ctx context.Context, a *attachment) {
+	e.mu.Lock()
+	if a.refs == 0 {
+		e.mu.Unlock()
+		return
+	}
+	ch := make(chan struct{})
+	a.idle = append(a.idle, ch)
+	e.mu.Unlock()
+	select {
+	case <-ch:
+	case <-ctx.Done():
+	}
+}
+
+// detach ends the sessions of a catalog with a cause and takes it out of its
+// cell. The last catalog takes the cell with it.
+func (e *Engine) detach(ctx context.Context, alias string, cause error) error {
+	a, first := e.beginClosing(alias)
+	if a == nil {
+		return nil
+	}
+	if !first {
+		<-a.closing
+		return nil
+	}
+	a.cancel(cause)
+	e.waitIdle(ctx, a)
+	err := a.cell.detach(ctx, alias)
+	e.mu.Lock()
+	delete(e.catalogs, alias)
+	last := true
+	for _, other := range e.catalogs {
+		last = last && other.cell != a.cell
+	}
+	if last {
+		delete(e.cells, a.cell.name)
+	}
+	close(a.closing)
+	e.mu.Unlock()
+	if last {
+		a.cell.close()
+	}
+	return err
+}
+
+func (e *Engine) beginClosing(alias string) (a *attachment, first bool) {
+	for {
+		e.mu.Lock()
+		a := e.catalogs[alias]
+		if a == nil {
+			e.mu.Unlock()
+			return nil, false
+		}
+		select {
+		case <-a.ready:
+			first := a.closing == nil
+			if first {
+				a.closing = make(chan struct{})
+			}
+			e.mu.Unlock()
+			return a, first
+		default:
+			e.mu.Unlock()
+			<-a.ready
+		}
+	}
+}
+
+// errReopened ends the sessions of a cell that DuckDB made unusable.
+var errReopened = sdk.ErrUnavailable.Errorf("the project's database had to be reopened; repeat the request")
+
+// condemn closes a cell after a fatal error of DuckDB. Its sessions end, and the
+// next request for one of its catalogs opens a new cell.
+func (e *Engine) condemn(c *cell, cause error) {
+	e.mu.Lock()
+	if e.cells[c.name] != c {
+		e.mu.Unlock()
+		return
+	}
+	delete(e.cells, c.name)
+	var gone []*attachment
+	for _, a := range e.catalogs {
+		if a.cell == c && a.closing == nil {
+			a.closing = make(chan struct{})
+			gone = append(gone, a)
+		}
+	}
+	e.mu.Unlock()
+	e.cfg.Logger.Error("fatal error in DuckDB, closing the cell", "cell", c.name, "error", cause)
+	go func() {
+		for _, a := range gone {
+			a.cancel(errReopened)
+			e.waitIdle(context.Background(), a)
+		}
+		// The file must be closed before it is opened again: DuckDB's lock is per
+		// process and would not stop a second instance from reading garbage.
+		c.close()
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		for _, a := range gone {
+			delete(e.catalogs, a.cat.Alias)
+			close(a.closing)
+		}
+	}()
+}

@@ -1,0 +1,143 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"os"
+	"regexp"
+	"strings"
+	"syscall"
+
+	"github.com/duckdb/duckdb-go/v2"
+
+	"github.com/keboola/duckdb-storage/sdk"
+)
+
+// isFatal reports whether DuckDB's instance or one of its databases is unusable
+// after the error.
+func isFatal(err error) bool {
+	var de *duckdb.Error
+	if !errors.As(err, &de) {
+		return false
+	}
+	return de.Type == duckdb.ErrorTypeFatal || de.Type == duckdb.ErrorTypeInternal ||
+		strings.Contains(de.Msg, "has been invalidated")
+}
+
+// classify turns an error of DuckDB, of the file system or of a context into an
+// *sdk.Error. It is the only place that reads DuckDB's messages.
+func classify(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	var known *sdk.Error
+	if errors.As(err, &known) {
+		return known
+	}
+	switch {
+	case errors.Is(err, context.DeadlineExceeded) || errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return sdk.ErrTimeout.Errorf("the statement ran longer than the request may take")
+	case errors.Is(err, context.Canceled) || ctx.Err() != nil:
+		return sdk.ErrCancelled.Errorf("the request ended before the statement did")
+	case errors.Is(err, syscall.ENOSPC), strings.Contains(err.Error(), "No space left on device"):
+		return sdk.ErrDiskFull.Errorf("the disk is full; free space and repeat the request")
+	case errors.Is(err, os.ErrPermission):
+		return sdk.ErrInternal.Errorf("the service may not access its data directory: %v", err)
+	}
+	var de *duckdb.Error
+	if !errors.As(err, &de) {
+		return err
+	}
+	message := plainMessage(de.Msg)
+	if strings.Contains(de.Msg, "CSV Error on Line") {
+		return csvError(de.Msg)
+	}
+	switch de.Type {
+	case duckdb.ErrorTypeCatalog:
+		return catalogError(message)
+	case duckdb.ErrorTypeConstraint:
+		return constraintError(message)
+	case duckdb.ErrorTypeTransaction:
+		return sdk.ErrConflict.Errorf("another write changed the same data: %s", message).Retry()
+	case duckdb.ErrorTypeOutOfMemory:
+		return sdk.ErrOutOfMemory.Errorf("the statement needs more memory than the service may use: %s", message)
+	case duckdb.ErrorTypePermission:
+		return sdk.ErrDenied.Errorf("%s", message)
+	case duckdb.ErrorTypeInterrupt:
+		return sdk.ErrCancelled.Errorf("the statement was interrupted")
+	case duckdb.ErrorTypeIO, duckdb.ErrorTypeSerialization:
+		return err // of the machine, not of the statement: the log tells more
+	default:
+		return sdk.ErrSQL.Errorf("%s", message)
+	}
+}
+
+// plainMessage drops the error's class, DuckDB's advice and the excerpt of a
+// statement that the user never wrote.
+func plainMessage(msg string) string {
+	if class, rest, ok := strings.Cut(msg, ": "); ok && strings.HasSuffix(class, "Error") {
+		msg = rest
+	}
+	msg, _, _ = strings.Cut(msg, "\n\nLINE ")
+	return strings.TrimSpace(msg)
+}
+
+var (
+	missingTable  = regexp.MustCompile(`^Table with name "?(.+?)"? does not exist`)
+	missingSchema = regexp.MustCompile(`schema "?(.+?)"? does not exist`)
+	notNull       = regexp.MustCompile(`^NOT NULL constraint failed: .*\.([^.]+)$`)
+)
+
+func catalogError(message string) error {
+	switch {
+	case strings.Contains(message, "already exists"):
+		return sdk.ErrObjectExists.Errorf("%s", message)
+	case strings.Contains(message, "write-write conflict"), strings.Contains(message, "has been altered"):
+		return sdk.ErrConflict.Errorf("another write changed the same object: %s", message).Retry()
+	case missingSchema.MatchString(message):
+		return sdk.ErrBucketNotFound.Errorf("%s", message)
+	case missingTable.MatchString(message):
+		return sdk.ErrTableNotFound.Errorf("%s", message)
+	default:
+		return sdk.ErrSQL.Errorf("%s", message)
+	}
+}
+
+func constraintError(message string) error {
+	if m := notNull.FindStringSubmatch(message); m != nil {
+		return sdk.ErrConstraint.Errorf("Required field %s cannot be null", m[1]).With("column", m[1])
+	}
+	return sdk.ErrConstraint.Errorf("%s", message)
+}
+
+var (
+	csvLine    = regexp.MustCompile(`CSV Error on Line: (\d+)`)
+	csvConvert = regexp.MustCompile(`(?s)Error when converting column "(.*?)"\. Could not convert string "(.*?)" to '(.*?)'`)
+	csvColumns = regexp.MustCompile(`Expected Number of Columns: (\d+) Found: (\d+)`)
+)
+
+// csvError names row, column and value of the first bad line. DuckDB counts
+// records, not physical lines: a quoted line break does not count (measured).
+func csvError(msg string) error {
+	row := "?"
+	if m := csvLine.FindStringSubmatch(msg); m != nil {
+		row = m[1]
+	}
+	if m := csvConvert.FindStringSubmatch(msg); m != nil {
+		return sdk.ErrCSV.Errorf("row %s, column %q: value %q is not a valid %s", row, m[1], m[2], m[3]).
+			With("row", row).With("column", m[1]).With("value", m[2])
+	}
+	if m := csvColumns.FindStringSubmatch(msg); m != nil {
+		return sdk.ErrCSV.Errorf("row %s has %s values where %s columns are expected", row, m[2], m[1]).With("row", row)
+	}
+	reason := "cannot be read"
+	switch {
+	case strings.Contains(msg, "unterminated quote"):
+		reason = "opens a quote that is never closed"
+	case strings.Contains(msg, "Invalid unicode"):
+		reason = "is not valid UTF-8"
+	case strings.Contains(msg, "Maximum line size"):
+		reason = "is longer than a row may be"
+	}
+	return sdk.ErrCSV.Errorf("row %s %s", row, reason).With("row", row)
+}

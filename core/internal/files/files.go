@@ -1,0 +1,301 @@
+// Package files keeps the bytes of storage files and moves them through their
+// life: prepared, uploaded, registered. Start with [Store].
+//
+// Bytes arrive under a temporary name in the project's staging folder, are
+// synced and renamed; a registered file lies at YYYY/MM/DD/<id>-<name>. The row
+// and the bytes cannot change together, so each step writes the row so that
+// [Store.Sweep] can finish or undo it after a crash. A registered file whose
+// row is durable has its bytes durable too.
+package files
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/keboola/duckdb-storage/core/internal/disk"
+	"github.com/keboola/duckdb-storage/core/internal/registry"
+	"github.com/keboola/duckdb-storage/sdk"
+)
+
+// defaultMaxAgeDays is how long a file that is not permanent is kept, as in Keboola.
+const defaultMaxAgeDays = 15
+
+// uploadPrefix marks bytes that are still arriving. What is left of them after
+// a crash belongs to nobody.
+const uploadPrefix = ".upload-"
+
+// Store holds the files of every project.
+type Store struct {
+	Registry *registry.Files
+	Layout   disk.Layout
+	Now      func() time.Time
+}
+
+// Create reserves a file in state prepared.
+func (s *Store) Create(ctx context.Context, project string, spec sdk.FileSpec) (registry.File, error) {
+	return s.create(ctx, project, spec, sdk.FilePrepared)
+}
+
+func (s *Store) create(ctx context.Context, project string, spec sdk.FileSpec, state string) (registry.File, error) {
+	id, err := s.Registry.NextID(ctx)
+	if err != nil {
+		return registry.File{}, err
+	}
+	f := registry.File{
+		ID: id, Project: project, Name: spec.Name, ContentType: spec.ContentType, Tags: spec.Tags, Permanent: spec.Permanent,
+		Created: s.Now().UTC().Truncate(time.Second), SizeBytes: spec.SizeBytes, State: state,
+		Path: filepath.Join("staging", id+"-"+safeName(spec.Name)),
+	}
+	if f.Tags == nil {
+		f.Tags = []string{}
+	}
+	if !spec.Permanent {
+		days := spec.MaxAgeDays
+		if days == 0 {
+			days = defaultMaxAgeDays
+		}
+		f.Expires = f.Created.AddDate(0, 0, days)
+	}
+	if err := os.MkdirAll(s.Layout.Staging(project), 0o700); err != nil {
+		return registry.File{}, err
+	}
+	return f, s.Registry.Put(ctx, f)
+}
+
+// Get returns a file that clients can see.
+func (s *Store) Get(ctx context.Context, project, id string) (registry.File, error) {
+	f, err := s.Registry.Get(ctx, project, id)
+	if err != nil {
+		return f, err
+	}
+	if f.State == registry.FileWriting || f.State == registry.FileDeleting {
+		return registry.File{}, sdk.ErrFileNotFound.Errorf("file %q does not exist in project %q", id, project)
+	}
+	return f, nil
+}
+
+// HostPath is where the bytes of a file are or will be.
+func (s *Store) HostPath(f registry.File) string {
+	return filepath.Join(s.Layout.Files(f.Project), f.Path)
+}
+
+// Checksums is what a client says about the bytes it sends; nil is unsaid.
+type Checksums struct{ MD5, SHA256 []byte }
+
+// Receive takes the bytes of a prepared or uploaded file from body. They are
+// durable when it returns. A body that breaks off or does not have the checksums
+// leaves the file as it was. Memory stays constant for any size.
+func (s *Store) Receive(ctx context.Context, project, id string, body io.Reader, sums Checksums) (registry.File, error) {
+	f, err := s.Get(ctx, project, id)
+	if err != nil {
+		return f, err
+	}
+	if f.State != sdk.FilePrepared && f.State != sdk.FileUploaded {
+		return f, sdk.ErrConflict.Errorf("file %q is %s; its content can no longer change", id, f.State)
+	}
+	size, sum, err := s.write(f, body, sums)
+	if err != nil {
+		return f, err
+	}
+	f.SizeBytes, f.SHA256, f.State = size, sum, sdk.FileUploaded
+	return f, s.Registry.Put(ctx, f)
+}
+
+// write puts bytes durably at the path of a file.
+func (s *Store) write(f registry.File, body io.Reader, sums Checksums) (size int64, sum string, err error) {
+	tmp, err := os.CreateTemp(s.Layout.Staging(f.Project), uploadPrefix+f.ID+"-*")
+	if err != nil {
+		return 0, "", err
+	}
+	defer os.Remove(tmp.Name()) // after the rename there is nothing to remove
+	defer tmp.Close()
+	hash := sha256.New()
+	targets := []io.Writer{tmp, hash}
+	check := md5.New()
+	if sums.MD5 != nil {
+		targets = append(targets, check)
+	}
+	if size, err = io.CopyBuffer(io.MultiWriter(targets...), body, make([]byte, 1<<20)); err != nil {
+		return 0, "", err
+	}
+	if sums.MD5 != nil && !bytes.Equal(check.Sum(nil), sums.MD5) || sums.SHA256 != nil && !bytes.Equal(hash.Sum(nil), sums.SHA256) {
+		return 0, "", sdk.ErrInvalid.Errorf("the bytes received do not have the checksum that was sent; send the file again").Retry()
+	}
+	if err := tmp.Sync(); err != nil {
+		return 0, "", err
+	}
+	return size, hex.EncodeToString(hash.Sum(nil)), disk.Rename(tmp.Name(), s.HostPath(f))
+}
+
+// Register gives an uploaded file its final place. Registering it again returns
+// it unchanged.
+func (s *Store) Register(ctx context.Context, project, id string) (registry.File, error) {
+	f, err := s.Get(ctx, project, id)
+	if err != nil || f.State == sdk.FileRegistered {
+		return f, err
+	}
+	if f.State == sdk.FilePrepared {
+		// The bytes may have been put at the staging path by other means.
+		if f, err = s.adopt(f); err != nil {
+			return f, err
+		}
+	}
+	return s.finish(ctx, f)
+}
+
+// RegisterPath registers bytes that somebody put below staging/.
+func (s *Store) RegisterPath(ctx context.Context, project, path string, spec sdk.FileSpec) (registry.File, error) {
+	source, err := s.stagingFile(project, path)
+	if err != nil {
+		return registry.File{}, err
+	}
+	f, err := s.create(ctx, project, spec, registry.FileWriting)
+	if err != nil {
+		return f, err
+	}
+	if err := disk.Rename(source, s.HostPath(f)); err != nil {
+		return f, errors.Join(err, s.Registry.Forget(ctx, f.ID))
+	}
+	if f, err = s.adopt(f); err != nil {
+		return f, err
+	}
+	return s.finish(ctx, f)
+}
+
+// Export registers a file whose bytes write puts at the path it is given.
+func (s *Store) Export(ctx context.Context, project string, spec sdk.FileSpec, write func(path string) error) (registry.File, error) {
+	f, err := s.create(ctx, project, spec, registry.FileWriting)
+	if err != nil {
+		return f, err
+	}
+	if err := write(s.HostPath(f)); err != nil {
+		return f, errors.Join(err, s.remove(context.WithoutCancel(ctx), f))
+	}
+	if f, err = s.adopt(f); err != nil {
+		return f, err
+	}
+	return s.finish(ctx, f)
+}
+
+// adopt measures bytes that are at the path of a file and makes them durable.
+func (s *Store) adopt(f registry.File) (registry.File, error) {
+	file, err := os.Open(s.HostPath(f))
+	if errors.Is(err, fs.ErrNotExist) {
+		return f, sdk.ErrConflict.Errorf("file %q has no content; upload it first (storage.fileNotUploaded)", f.ID)
+	}
+	if err != nil {
+		return f, err
+	}
+	defer file.Close()
+	hash := sha256.New()
+	if f.SizeBytes, err = io.Copy(hash, file); err != nil {
+		return f, err
+	}
+	f.SHA256 = hex.EncodeToString(hash.Sum(nil))
+	return f, file.Sync()
+}
+
+// finish moves the bytes from staging to their final place.
+func (s *Store) finish(ctx context.Context, f registry.File) (registry.File, error) {
+	from := s.HostPath(f)
+	f.Path = filepath.Join(f.Created.Format("2006/01/02"), filepath.Base(f.Path))
+	f.State = registry.FileRegistering
+	if err := s.Registry.Put(ctx, f); err != nil {
+		return f, err
+	}
+	// From here on the sweep would finish what a crash interrupts.
+	if err := disk.Rename(from, s.HostPath(f)); err != nil {
+		return f, err
+	}
+	f.State = sdk.FileRegistered
+	return f, s.Registry.Put(context.WithoutCancel(ctx), f)
+}
+
+// Open opens the bytes of an uploaded or registered file.
+func (s *Store) Open(ctx context.Context, project, id string) (registry.File, *os.File, error) {
+	f, err := s.Get(ctx, project, id)
+	if err != nil {
+		return f, nil, err
+	}
+	if f.State == sdk.FilePrepared {
+		return f, nil, sdk.ErrConflict.Errorf("file %q has no content; upload it first (storage.fileNotUploaded)", id)
+	}
+	body, err := os.Open(s.HostPath(f))
+	return f, body, err
+}
+
+// Delete removes a file and its bytes.
+func (s *Store) Delete(ctx context.Context, project, id string) error {
+	f, err := s.Get(ctx, project, id)
+	if err != nil {
+		return err
+	}
+	return s.remove(ctx, f)
+}
+
+func (s *Store) remove(ctx context.Context, f registry.File) error {
+	f.State = registry.FileDeleting
+	if err := s.Registry.Put(ctx, f); err != nil {
+		return err
+	}
+	if err := disk.Remove(s.HostPath(f)); err != nil {
+		return err
+	}
+	return s.Registry.Forget(context.WithoutCancel(ctx), f.ID)
+}
+
+// DropProject removes every file of a project.
+func (s *Store) DropProject(ctx context.Context, project string) error {
+	if err := os.RemoveAll(s.Layout.Files(project)); err != nil {
+		return err
+	}
+	return s.Registry.ForgetProject(ctx, project)
+}
+
+// stagingFile resolves a client's path to a plain file below the project's
+// staging folder. os.Root refuses absolute names, .. and links that lead out.
+func (s *Store) stagingFile(project, path string) (string, error) {
+	invalid := sdk.ErrInvalid.Errorf("path %q must name a file below staging/", path).At("/path")
+	name, ok := strings.CutPrefix(path, "staging/")
+	if !ok || strings.ContainsRune(name, 0) || strings.HasPrefix(filepath.Base(name), uploadPrefix) {
+		return "", invalid
+	}
+	root, err := os.OpenRoot(s.Layout.Staging(project))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", sdk.ErrFileNotFound.Errorf("there is no file at %q", path).At("/path")
+	}
+	if err != nil {
+		return "", err
+	}
+	defer root.Close()
+	info, err := root.Lstat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", sdk.ErrFileNotFound.Errorf("there is no file at %q", path).At("/path")
+	case err != nil, !info.Mode().IsRegular():
+		return "", invalid
+	}
+	return filepath.Join(s.Layout.Staging(project), filepath.Clean(name)), nil
+}
+
+// safeName keeps of a client's file name what every file system takes.
+func safeName(name string) string {
+	safe := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '-', r == '_':
+			return r
+		}
+		return '_'
+	}, name)
+	return safe[:min(len(safe), 100)]
+}

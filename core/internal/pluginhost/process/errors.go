@@ -1,0 +1,101 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"syscall"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/keboola/duckdb-storage/sdk"
+	pluginv1 "github.com/keboola/duckdb-storage/sdk/proto/duckdbstorage/plugin/v1"
+)
+
+var (
+	errStartTimeout     = errors.New("it did not serve in time")
+	errOtherName        = errors.New("the binary describes itself as")
+	errOtherDescription = errors.New("it describes itself otherwise than when it was first started")
+)
+
+// exitWait is how long a call that failed waits for the end of the process, so
+// that its error can say how it ended. A dead process is seen within a
+// millisecond or two when the machine is not overloaded.
+const exitWait = 200 * time.Millisecond
+
+// startError explains why a process did not come up, after it is closed.
+func (c *connection) startError(ctx context.Context, err error) error {
+	err, hint := c.explainStart(ctx, err)
+	return fmt.Errorf("plugin %s: %s cannot be started: %w%s\n%s", c.child.name, c.child.path, err, lastLines(c.child.out.tail()), hint)
+}
+
+// explainStart finds the cause of a failed start and what to do about it.
+func (c *connection) explainStart(ctx context.Context, err error) (cause error, hint string) {
+	switch {
+	case errors.Is(err, errOtherName):
+		return err, "Set the path to the right binary, or the name to the plugin's own."
+	case errors.Is(err, errOtherDescription):
+		return err, "The binary was replaced, or Describe is not pure. Reload the plugin to take the new one."
+	case errors.Is(err, fs.ErrNotExist):
+		return err, "The file or its interpreter does not exist: check the path."
+	case errors.Is(err, fs.ErrPermission):
+		return err, "Make it an executable file (chmod +x), on a file system that is not mounted noexec."
+	case errors.Is(err, syscall.ENOEXEC):
+		return err, "It is no program for this machine: check the file, its GOOS and its GOARCH."
+	}
+	if c.child.started() {
+		if how, ok := c.child.endedByItself(); ok {
+			return fmt.Errorf("it ended with %s before it served", how), "Its own lines say why; a plugin's main calls sdk.Serve and nothing that ends it."
+		}
+	}
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errStartTimeout):
+		return cause, "It hangs before sdk.Serve, or the machine is overloaded and the start timeout too short."
+	case cause != nil:
+		return cause, "The start was cancelled."
+	}
+	return err, "Build it with the SDK of this version, and print nothing to stdout before sdk.Serve."
+}
+
+// lastLines appends the last lines of stderr to a message, if there are any.
+func lastLines(tail []string) string {
+	if len(tail) == 0 {
+		return ""
+	}
+	return "\nIts last lines on stderr:\n\t" + strings.Join(tail, "\n\t")
+}
+
+// callError turns the failure of a call below the application into what the
+// caller should know. Only here is it decided whether the plugin is to blame or
+// the caller has gone.
+func (p *Process) callError(ctx context.Context, c *connection, command string, err error) *sdk.Error {
+	code := status.Code(err)
+	switch {
+	case ctx.Err() != nil, code == codes.DeadlineExceeded: // no deadline but the caller's
+		return sdk.ErrCancelled.Errorf("the request ended before %s did", command)
+	case code == codes.ResourceExhausted:
+		return sdk.ErrTooLarge.Errorf("the input or the answer of %s is over the %d bytes that a message may have: %s",
+			command, pluginv1.MaxMessageBytes, status.Convert(err).Message())
+	}
+	how := status.Convert(err).Message()
+	if code == codes.Unavailable || code == codes.Canceled {
+		if c.child.endsWithin(ctx, exitWait) {
+			how = c.child.exitStatus()
+		} else {
+			p.report(c)
+		}
+	}
+	return sdk.ErrPluginDied.Errorf("plugin %s died during %s (%s): look at what has been done before you repeat it", p.cfg.Name, command, how)
+}
+
+// report tells the supervisor that a connection broke while the process lives.
+func (p *Process) report(c *connection) {
+	select {
+	case p.broken <- c:
+	default: // it has been told
+	}
+}

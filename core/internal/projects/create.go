@@ -1,0 +1,186 @@
+package projects
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"regexp"
+	"time"
+
+	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/keboola/duckdb-storage/core/internal/auth"
+	"github.com/keboola/duckdb-storage/core/internal/engine"
+	"github.com/keboola/duckdb-storage/core/internal/plan"
+	"github.com/keboola/duckdb-storage/core/internal/registry"
+	"github.com/keboola/duckdb-storage/sdk"
+)
+
+// ID is a project's id: 1 to 64 letters, digits, dashes and underscores.
+type ID string
+
+const idPattern = `^[A-Za-z0-9_-]{1,64}$`
+
+var validID = regexp.MustCompile(idPattern)
+
+// JSONSchema describes the id.
+func (ID) JSONSchema() *jsonschema.Schema {
+	return &jsonschema.Schema{Type: "string", Pattern: idPattern}
+}
+
+// Create makes a project and its first key.
+var Create = sdk.Command[CreateRequest, CreateResponse]{Name: "projects.Create", Summary: "Create a project with its DuckDB file; the answer holds its key, once."}
+
+// CreateRequest is the project to make.
+type CreateRequest struct {
+	ID                      ID             `json:"id"`
+	Name                    string         `json:"name,omitempty"`
+	DataRetentionTimeInDays int            `json:"dataRetentionTimeInDays,omitempty" jsonschema:"days that drive time travel; default 7"`
+	Settings                map[string]any `json:"settings,omitempty"`
+}
+
+// CreateResponse is the project with its key.
+type CreateResponse struct {
+	Project
+	APIKey string `json:"apiKey" jsonschema:"secret of the project's key; shown only here"`
+}
+
+// defaultRetentionDays is Keboola's default for time travel.
+const defaultRetentionDays = 7
+
+func (c *Commands) create(ctx *sdk.Context, in CreateRequest) (CreateResponse, error) {
+	settings, err := json.Marshal(in.Settings)
+	if err != nil {
+		return CreateResponse{}, err
+	}
+	if in.Settings == nil {
+		settings = []byte("{}")
+	}
+	p := registry.Project{
+		ID: string(in.ID), Name: in.Name, DataRetentionDays: in.DataRetentionTimeInDays, Timezone: "UTC",
+		Settings: settings, Created: time.Now().UTC().Truncate(time.Second),
+	}
+	if p.DataRetentionDays == 0 {
+		p.DataRetentionDays = defaultRetentionDays
+	}
+	if err := c.Registry.Reserve(ctx, p); err != nil {
+		return CreateResponse{}, err
+	}
+	secret, key := auth.NewProjectKey(p.ID)
+	err = c.Engine.Create(ctx, c.catalog(p.ID))
+	if err == nil {
+		err = c.Registry.Activate(ctx, p, key)
+	}
+	if err != nil {
+		return CreateResponse{}, errors.Join(err, c.undo(context.WithoutCancel(ctx), p.ID))
+	}
+	view, err := show(p)
+	return CreateResponse{Project: view, APIKey: secret}, err
+}
+
+// undo takes back a project that did not come to life.
+func (c *Commands) undo(ctx context.Context, id string) error {
+	if err := c.Engine.Drop(ctx, c.catalog(id)); err != nil {
+		return err
+	}
+	return c.Registry.Forget(ctx, id)
+}
+
+// Update changes what is known of a project.
+var Update = sdk.Command[UpdateRequest, Project]{Name: "projects.Update", Summary: "Change name, settings, retention or time zone of a project."}
+
+// UpdateRequest holds what is to change; a missing member stays.
+type UpdateRequest struct {
+	Name                    *string        `json:"name,omitempty"`
+	DataRetentionTimeInDays *int           `json:"dataRetentionTimeInDays,omitempty"`
+	Timezone                *string        `json:"timezone,omitempty" jsonschema:"IANA name, for example Europe/Prague"`
+	Settings                map[string]any `json:"settings,omitempty" jsonschema:"members to set; a member set to null is removed"`
+}
+
+func (c *Commands) update(ctx *sdk.Context, in UpdateRequest) (Project, error) {
+	p, err := c.Registry.Project(ctx.Project())
+	if err != nil {
+		return Project{}, err
+	}
+	if in.Name != nil {
+		p.Name = *in.Name
+	}
+	if in.DataRetentionTimeInDays != nil {
+		p.DataRetentionDays = *in.DataRetentionTimeInDays
+	}
+	if in.Timezone != nil {
+		if _, err := time.LoadLocation(*in.Timezone); err != nil {
+			return Project{}, sdk.ErrInvalid.Errorf("time zone %q is not known; use an IANA name such as Europe/Prague", *in.Timezone).At("/timezone")
+		}
+		p.Timezone = *in.Timezone
+	}
+	if p.Settings, err = mergeSettings(p.Settings, in.Settings); err != nil {
+		return Project{}, err
+	}
+	if err := c.Registry.Put(ctx, p); err != nil {
+		return Project{}, err
+	}
+	return show(p)
+}
+
+func mergeSettings(old json.RawMessage, changes map[string]any) (json.RawMessage, error) {
+	merged := map[string]any{}
+	if err := json.Unmarshal(old, &merged); err != nil {
+		return nil, err
+	}
+	maps.Copy(merged, changes)
+	maps.DeleteFunc(merged, func(_ string, v any) bool { return v == nil })
+	return json.Marshal(merged)
+}
+
+// Drop removes a project with everything in it.
+var Drop = sdk.Command[NoRequest, sdk.None]{Name: "projects.Drop", Summary: "Remove a project: its tables, its files, its keys."}
+
+func (c *Commands) drop(ctx *sdk.Context, _ NoRequest) (sdk.None, error) {
+	p, err := c.Registry.Project(ctx.Project())
+	if err != nil {
+		return sdk.None{}, err
+	}
+	p.State = registry.Dropping
+	if err := c.Registry.Put(ctx, p); err != nil {
+		return sdk.None{}, err
+	}
+	// The project is gone for every client from here on; a crash or a client
+	// that leaves must not bring it back.
+	return sdk.None{}, c.remove(context.WithoutCancel(ctx), p.ID)
+}
+
+func (c *Commands) remove(ctx context.Context, id string) error {
+	if err := c.Engine.Drop(ctx, c.catalog(id)); err != nil {
+		return err
+	}
+	if err := c.Files.DropProject(ctx, id); err != nil {
+		return err
+	}
+	return c.Registry.Forget(ctx, id)
+}
+
+// Sweep finishes what a crash left half made or half removed. It runs before
+// the first request and returns how many projects it put right.
+func (c *Commands) Sweep(ctx context.Context) (int, error) {
+	half := append(c.Registry.Projects(registry.Creating), c.Registry.Projects(registry.Dropping)...)
+	for _, p := range half {
+		if err := c.remove(ctx, p.ID); err != nil {
+			return 0, err
+		}
+	}
+	return len(half), nil
+}
+
+func (c *Commands) catalog(project string) engine.Catalog {
+	return engine.Project(c.Layout, project, plan.DefaultBranch)
+}
+
+func show(p registry.Project) (Project, error) {
+	out := Project{
+		ID: p.ID, Name: p.Name, Created: p.Created.Format(time.RFC3339),
+		DataRetentionTimeInDays: p.DataRetentionDays, Timezone: p.Timezone,
+	}
+	return out, json.Unmarshal(p.Settings, &out.Settings)
+}

@@ -1,0 +1,54 @@
+// Package projects holds the core's own commands: the backend, the life of a
+// project's files, and queries. They are declared and answered as any plugin's
+// commands are; what sets them apart is that they hold the engine and the
+// registry. Start with [Commands].
+package projects
+
+import (
+	"github.com/keboola/duckdb-storage/core/internal/disk"
+	"github.com/keboola/duckdb-storage/core/internal/engine"
+	"github.com/keboola/duckdb-storage/core/internal/files"
+	"github.com/keboola/duckdb-storage/core/internal/registry"
+	"github.com/keboola/duckdb-storage/sdk"
+)
+
+// Commands is what the commands work with.
+type Commands struct {
+	Engine   *engine.Engine
+	Registry *registry.Registry
+	Files    *files.Store
+	Layout   disk.Layout
+	Version  string // of the service
+}
+
+const (
+	projectPath = "/projects/{project}"
+	adminOnly   = "admin"
+)
+
+// Plugin declares the commands.
+func (c *Commands) Plugin() *sdk.Plugin {
+	p := sdk.New("core", c.Version)
+	sdk.Handle(p, InitBackend, c.initBackend, sdk.POST("/backend/init"), sdk.Permission(adminOnly))
+	sdk.Handle(p, RemoveBackend, c.removeBackend, sdk.POST("/backend/remove"), sdk.Permission(adminOnly))
+	sdk.Handle(p, Create, c.create, sdk.POST("/projects", sdk.Status(201)), sdk.Permission(adminOnly), sdk.Writes())
+	sdk.Handle(p, List, c.list, sdk.GET("/projects"), sdk.Permission(adminOnly))
+	sdk.Handle(p, Info, c.info, sdk.GET(projectPath), sdk.GET(projectPath+"/info"), sdk.Permission("project:read"))
+	sdk.Handle(p, Update, c.update, sdk.PUT(projectPath), sdk.Permission("project:write"), sdk.Writes())
+	sdk.Handle(p, Drop, c.drop, sdk.DELETE(projectPath), sdk.Permission(adminOnly), sdk.Writes())
+	sdk.Handle(p, Query, c.query, sdk.POST(sdk.Catalog+"/query"), sdk.Permission("query:write"), sdk.Writes())
+	return p
+}
+
+// Project is a project as the API shows it.
+type Project struct {
+	ID                      string         `json:"id"`
+	Name                    string         `json:"name"`
+	Created                 string         `json:"created" jsonschema:"RFC 3339, UTC"`
+	DataRetentionTimeInDays int            `json:"dataRetentionTimeInDays"`
+	Timezone                string         `json:"timezone"`
+	Settings                map[string]any `json:"settings"`
+}
+
+// NoRequest is the input of a command that takes none.
+type NoRequest struct{}

@@ -1,0 +1,135 @@
+package projects
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/keboola/duckdb-storage/core/internal/engine"
+	"github.com/keboola/duckdb-storage/core/internal/plan"
+	"github.com/keboola/duckdb-storage/sdk"
+	"github.com/keboola/duckdb-storage/sdk/sql"
+)
+
+// Query runs one SQL statement of a user.
+var Query = sdk.Command[QueryRequest, QueryResponse]{Name: "query.Execute", Summary: "Run one SQL statement: reads in parallel, writes through the queue."}
+
+// QueryRequest is the statement.
+type QueryRequest struct {
+	SQL            string  `json:"sql"`
+	Params         []Param `json:"params,omitempty" jsonschema:"values for the ? marks of the statement, in order"`
+	TimeoutSeconds int     `json:"timeoutSeconds,omitempty" jsonschema:"default and most 3600"`
+	Limit          *int64  `json:"limit,omitempty" jsonschema:"rows to return at most; null is all"`
+}
+
+// Param is a text, number, boolean or null.
+type Param struct{ Value any }
+
+// JSONSchema describes the four types.
+func (Param) JSONSchema() *jsonschema.Schema {
+	return &jsonschema.Schema{Types: []string{"string", "number", "boolean", "null"}}
+}
+
+// UnmarshalJSON keeps integers exact.
+func (p *Param) UnmarshalJSON(b []byte) error {
+	d := json.NewDecoder(strings.NewReader(string(b)))
+	d.UseNumber()
+	if err := d.Decode(&p.Value); err != nil {
+		return err
+	}
+	n, ok := p.Value.(json.Number)
+	if !ok {
+		return nil
+	}
+	if i, err := n.Int64(); err == nil {
+		p.Value = i
+		return nil
+	}
+	f, err := n.Float64()
+	p.Value = f
+	return err
+}
+
+// QueryResponse is the outcome. An error of the statement is an outcome, too:
+// status "error" with a message.
+type QueryResponse struct {
+	Status       string          `json:"status" jsonschema:"ok or error; with error there is only the message"`
+	RowsAffected *int64          `json:"rowsAffected" jsonschema:"null for a read"`
+	Message      string          `json:"message"`
+	Columns      []engine.Column `json:"columns"`
+	Rows         [][]any         `json:"rows"`
+}
+
+const maxQueryTime = time.Hour
+
+func (c *Commands) query(ctx *sdk.Context, in QueryRequest) (sdk.Plan, error) {
+	timeout := maxQueryTime
+	if in.TimeoutSeconds > 0 {
+		timeout = min(timeout, time.Duration(in.TimeoutSeconds)*time.Second)
+	}
+	statement := sql.Raw(strings.TrimRight(strings.TrimSpace(in.SQL), "; \t\r\n"), values(in.Params)...)
+	intent, err := c.inspect(ctx, statement.SQL())
+	if err != nil {
+		return answerError(err)
+	}
+	if intent == engine.Reads {
+		rows := sdk.Rows{
+			Statement: statement, Head: readHead{Status: "ok"}, TypedColumns: true, ErrorsAreAnswers: true, Timeout: timeout,
+		}
+		if in.Limit != nil {
+			rows.MaxRows = uint64(max(*in.Limit, 0))
+		}
+		return rows, nil
+	}
+	bounded, cancel := ctx.WithTimeout(timeout)
+	defer cancel()
+	out, err := bounded.Write(sdk.Unit{Do: []sql.Statement{statement}})
+	if err != nil {
+		return answerError(err)
+	}
+	n := out.RowsAffected[0]
+	return sdk.JSON{Value: QueryResponse{
+		Status: "ok", RowsAffected: &n, Message: fmt.Sprintf("Statement executed successfully: %d rows affected.", n),
+		Columns: []engine.Column{}, Rows: [][]any{},
+	}}, nil
+}
+
+// readHead is what an answer with rows says besides them.
+type readHead struct {
+	Status       string `json:"status"`
+	RowsAffected *int64 `json:"rowsAffected"`
+	Message      string `json:"message"`
+}
+
+func (c *Commands) inspect(ctx *sdk.Context, text string) (engine.Intent, error) {
+	s, err := c.Engine.Session(ctx, engine.Project(c.Layout, ctx.Project(), ctx.Branch()))
+	if errors.Is(err, sdk.ErrNotFound) {
+		return 0, sdk.ErrBranchNotFound.Errorf("branch %q does not exist in project %q", ctx.Branch(), ctx.Project())
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer s.Close()
+	return s.Inspect(text)
+}
+
+// answerError makes an error of the statement the answer.
+func answerError(err error) (sdk.Plan, error) {
+	var e *sdk.Error
+	if errors.As(err, &e) && engine.ErrIsStatement(e) {
+		return sdk.JSON{Value: (&plan.StatementError{Err: e}).JSON()}, nil
+	}
+	return nil, err
+}
+
+func values(params []Param) []any {
+	out := make([]any, len(params))
+	for i, p := range params {
+		out[i] = p.Value
+	}
+	return out
+}

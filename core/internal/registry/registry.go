@@ -1,0 +1,76 @@
+// Package registry keeps what is about the service as a whole: projects and key
+// hashes in registry.duckdb, storage files in files.duckdb. It also holds the
+// migrations of every catalog ([Migrate]).
+//
+// Start with [Open]. Projects and keys are few and asked for by every request,
+// so they are held in memory; a change is durable before it is visible. The two
+// registries and a project's catalog cannot commit together: whoever changes
+// more than one reserves here, does the work, confirms here, and sweeps what a
+// crash left between.
+package registry
+
+import (
+	"context"
+	"sync"
+
+	"github.com/keboola/duckdb-storage/core/internal/disk"
+	"github.com/keboola/duckdb-storage/core/internal/engine"
+)
+
+// Registry is the open registry of projects and keys.
+type Registry struct {
+	store
+
+	mu       sync.RWMutex
+	projects map[string]Project
+	keys     map[string]Key // by hash
+}
+
+// Open opens the registry of projects and keys, making it on the first start.
+func Open(ctx context.Context, e *engine.Engine, l disk.Layout) (*Registry, error) {
+	r := &Registry{
+		store:    store{engine: e, catalog: system(l, registryAlias, l.Registry())},
+		projects: map[string]Project{}, keys: map[string]Key{},
+	}
+	if err := r.store.open(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.loadProjects(ctx); err != nil {
+		return nil, err
+	}
+	return r, r.loadKeys(ctx)
+}
+
+// system is a catalog of the service itself, in a cell of its own.
+func system(l disk.Layout, alias, path string) engine.Catalog {
+	return engine.Catalog{Alias: alias, Path: path, Cell: alias, Reach: []string{l.Metadata()}}
+}
+
+// store is one of the two registry files. Writes come one at a time.
+type store struct {
+	engine  *engine.Engine
+	catalog engine.Catalog
+	writer  sync.Mutex
+}
+
+// open makes the file on the first start and attaches it on every start.
+func (s *store) open(ctx context.Context) error {
+	return s.engine.Ensure(ctx, s.catalog)
+}
+
+func (s *store) read(ctx context.Context, fn func(*engine.Session) error) error {
+	session, err := s.engine.Session(ctx, s.catalog)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	return fn(session)
+}
+
+func (s *store) write(ctx context.Context, fn func(*engine.Session) error) error {
+	s.writer.Lock()
+	defer s.writer.Unlock()
+	return s.read(ctx, func(session *engine.Session) error {
+		return session.Transaction(func() error { return fn(session) })
+	})
+}

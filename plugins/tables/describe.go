@@ -1,0 +1,166 @@
+package tables
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/keboola/duckdb-storage/plugins/tables/api"
+	"github.com/keboola/duckdb-storage/sdk"
+	"github.com/keboola/duckdb-storage/sdk/sql"
+)
+
+// column is a column as DuckDB describes it, with the length it does not keep.
+type column struct {
+	Name    string  `json:"name"`
+	Type    string  `json:"type"` // in full, for example DECIMAL(12,2)
+	NotNull bool    `json:"notnull"`
+	Default *string `json:"dflt_value"`
+	Length  *int    `json:"length"` // characters of a text; nil is any
+}
+
+// shape is what the commands need to know of a table before they act on it.
+type shape struct {
+	Columns    []column `json:"columns"`
+	PrimaryKey []string `json:"primary_key"`
+	IsTyped    bool     `json:"is_typed"`
+}
+
+func (s shape) names() []string {
+	out := make([]string, len(s.Columns))
+	for i, c := range s.Columns {
+		out[i] = c.Name
+	}
+	return out
+}
+
+// find returns the column of exactly that name.
+func (s shape) find(name string) (column, bool) {
+	i := slices.IndexFunc(s.Columns, func(c column) bool { return c.Name == name })
+	if i < 0 {
+		return column{}, false
+	}
+	return s.Columns[i], true
+}
+
+// columns selects a table's columns in their order. pragma_table_info takes
+// half a millisecond where duckdb_columns takes 190 in a file of 5000 tables.
+func columns(t sql.Table) sql.Statement {
+	return sql.New(`SELECT i.name, i.type, i."notnull", i.dflt_value, l.length, i.cid
+		FROM pragma_table_info(?) AS i LEFT JOIN __storage.column_lengths AS l
+		ON l.name = i.name AND ?`, sql.Literal(t.String()), ofTable("bucket", "table_name", t))
+}
+
+// describe looks a table or view up, or returns ErrBucketNotFound or
+// ErrTableNotFound.
+func describe(c *sdk.Context, t sql.Table) (shape, error) {
+	found, err := sdk.Query[shape](c, sql.New(`
+		SELECT (SELECT list({name: name, type: type, "notnull": "notnull", dflt_value: dflt_value, length: length} ORDER BY cid) FROM (?)) AS columns,
+			coalesce(m.primary_key, []) AS primary_key, coalesce(m.is_typed, true) AS is_typed
+		FROM (SELECT 1) LEFT JOIN __storage.tables AS m ON ?`, columns(t), ofTable("bucket", "name", t)))
+	if err != nil {
+		return shape{}, missing(t, err)
+	}
+	return found[0], nil
+}
+
+// missing says in the API's words which part of a name does not exist.
+func missing(t sql.Table, err error) error {
+	switch {
+	case errors.Is(err, sdk.ErrBucketNotFound):
+		return sdk.ErrBucketNotFound.Errorf("bucket %q does not exist", t.Schema).With("bucket", t.Schema)
+	case errors.Is(err, sdk.ErrTableNotFound):
+		return sdk.ErrTableNotFound.Errorf("table %q does not exist in bucket %q", t.Name, t.Schema).With("bucket", t.Schema).With("table", t.Name)
+	}
+	return err
+}
+
+// unchanged fails a Unit when the columns or the key are no longer what the
+// handler saw.
+func unchanged(t sql.Table, s shape) sdk.Precondition {
+	seen := make([]sql.Statement, len(s.Columns))
+	for i, c := range s.Columns {
+		seen[i] = sql.New("?", c.Name+" "+c.Type)
+	}
+	key := make([]sql.Statement, len(s.PrimaryKey))
+	for i, k := range s.PrimaryKey {
+		key[i] = sql.New("?", k)
+	}
+	return sdk.Expect(sql.New(`SELECT 1 WHERE (SELECT list(name || ' ' || type ORDER BY cid) FROM pragma_table_info(?)) = [?]
+		AND coalesce((SELECT primary_key FROM __storage.tables WHERE ?), []) = [?]::VARCHAR[]`,
+		sql.Literal(t.String()), seen, ofTable("bucket", "name", t), key),
+		sdk.ErrConflict.Errorf("table %q changed while the request was prepared; repeat it", t.Name).Retry())
+}
+
+// kindOf tells a view from a table. It returns TABLE for what does not exist.
+func kindOf(c *sdk.Context, t sql.Table) (string, error) {
+	type found struct {
+		Name string `json:"name"`
+	}
+	views, err := sdk.Query[found](c, sql.New(`SELECT view_name AS name FROM duckdb_views()
+		WHERE database_name = current_database() AND lower(schema_name) = lower(?) AND lower(view_name) = lower(?)`, t.Schema, t.Name))
+	if err != nil || len(views) == 0 {
+		return "TABLE", err
+	}
+	return "VIEW", nil
+}
+
+// view selects one table as the API shows it.
+func view(t sql.Table, kind string) sql.Statement {
+	size := sql.New("0")
+	if kind == "TABLE" {
+		size = sql.SizeOf(t)
+	}
+	return sql.New(`
+		SELECT ? AS name, ? AS bucket, ? AS type,
+			(SELECT list({
+				name: name,
+				type: CASE WHEN starts_with(type, 'DECIMAL(') THEN 'DECIMAL' ELSE type END,
+				length: CASE WHEN starts_with(type, 'DECIMAL(') THEN regexp_extract(type, '\((.*)\)', 1) ELSE coalesce(length::VARCHAR, '') END,
+				nullable: NOT "notnull",
+				"default": dflt_value
+			} ORDER BY cid) FROM (?)) AS columns,
+			coalesce(m.primary_key, []) AS "primaryKey",
+			(SELECT count(*) FROM ?) AS "rowsCount",
+			?::BIGINT AS "sizeBytes",
+			strftime(m.created, '%Y-%m-%dT%H:%M:%SZ') AS created,
+			strftime(m.last_import, '%Y-%m-%dT%H:%M:%SZ') AS "lastImportDate",
+			false AS "isAlias",
+			coalesce(m.is_typed, true) AS "isTyped"
+		FROM (SELECT 1) LEFT JOIN __storage.tables AS m ON ?`,
+		t.Name, t.Schema, kind, columns(t), t, size, ofTable("bucket", "name", t))
+}
+
+// pick returns the named columns in the order of the names, or all for none.
+// Names match exactly; one that is unknown or named twice is an error.
+func pick(t sql.Table, s shape, names []string) ([]column, error) {
+	if len(names) == 0 {
+		return s.Columns, nil
+	}
+	out := make([]column, 0, len(names))
+	for i, name := range names {
+		if slices.Contains(names[:i], name) {
+			return nil, sdk.ErrInvalid.Errorf("columns has non unique names: %q is named twice", name).At("/columns")
+		}
+		c, ok := s.find(name)
+		if !ok {
+			return nil, sdk.ErrColumnNotFound.Errorf("Column %q not found in table definition.", name).At("/columns").
+				With("table", t.Name).With("column", name).With("columns", strings.Join(s.names(), ","))
+		}
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+func info(c *sdk.Context, in api.TableRequest) (api.Table, error) {
+	t := tableOf(in)
+	kind, err := kindOf(c, t)
+	if err != nil {
+		return api.Table{}, err
+	}
+	found, err := sdk.Query[api.Table](c, view(t, kind))
+	if err != nil {
+		return api.Table{}, missing(t, err)
+	}
+	return found[0], nil
+}

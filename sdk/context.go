@@ -1,0 +1,119 @@
+package sdk
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	pluginv1 "github.com/keboola/duckdb-storage/sdk/proto/duckdbstorage/plugin/v1"
+	"github.com/keboola/duckdb-storage/sdk/sql"
+)
+
+// Context is one invocation: the request's deadline and cancellation, who asks,
+// for which catalog, and the callbacks to the host. It ends when the handler
+// returns; callbacks made later are refused.
+type Context struct {
+	context.Context
+	host    pluginv1.HostServiceServer
+	request *pluginv1.InvokeRequest
+	log     hclog.Logger
+}
+
+// Project is the id of the project, or empty for a command of the service.
+func (c *Context) Project() string { return c.request.GetTarget().GetProject() }
+
+// Branch is the id of the branch, or "default".
+func (c *Context) Branch() string { return c.request.GetTarget().GetBranch() }
+
+// RequestID identifies the HTTP request in every log.
+func (c *Context) RequestID() string { return c.request.GetRequestId() }
+
+// Subject names the key that asks.
+func (c *Context) Subject() string { return c.request.GetPrincipal().GetSubject() }
+
+// Accept is the media type that the answer will have, for example text/csv.
+func (c *Context) Accept() string { return c.request.GetAccept() }
+
+// Log writes to the host's log with the command and request id.
+func (c *Context) Log() hclog.Logger { return c.log }
+
+// WithTimeout returns a Context of the same invocation whose callbacks end after
+// the duration.
+func (c *Context) WithTimeout(d time.Duration) (*Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(c.Context, d)
+	out := *c
+	out.Context = ctx
+	return &out, cancel
+}
+
+// Query runs a read on the catalog and decodes each row into a Row by column
+// name and json tag. It is for looking before leaping: over 1000 rows or 1 MiB
+// it fails with ErrTooLarge, and Rows is the way.
+func Query[Row any](c *Context, s sql.Statement) ([]Row, error) {
+	resp, err := c.host.Query(c, &pluginv1.QueryRequest{CallToken: c.request.GetCallToken(), Statement: statement(s)})
+	if err != nil {
+		return nil, callbackError(c, "Query", err)
+	}
+	if resp.GetError() != nil {
+		return nil, ErrorFromProto(resp.GetError())
+	}
+	var rows []Row
+	if err := json.Unmarshal(resp.GetRows(), &rows); err != nil {
+		return nil, fmt.Errorf("decode query result: %w", err)
+	}
+	return rows, nil
+}
+
+// WriteResult tells what a Unit did.
+type WriteResult struct {
+	RowsAffected []int64         // one entry for each statement of Do
+	Answer       json.RawMessage // the row of Answer as an object, or nil
+}
+
+// Write runs a Unit now and returns after its commit is durable. Most handlers
+// return the Unit instead; Write is for those that must go on afterwards.
+func (c *Context) Write(u Unit) (WriteResult, error) {
+	resp, err := c.host.Write(c, &pluginv1.WriteRequest{CallToken: c.request.GetCallToken(), Unit: u.proto()})
+	if err != nil {
+		return WriteResult{}, callbackError(c, "Write", err)
+	}
+	if resp.GetError() != nil {
+		return WriteResult{}, ErrorFromProto(resp.GetError())
+	}
+	return WriteResult{RowsAffected: resp.GetRowsAffected(), Answer: resp.GetAnswer()}, nil
+}
+
+// Call runs another command, of this or another plugin, for the same caller,
+// catalog and deadline, and waits until all of it is done.
+func Call[Request, Response any](c *Context, cmd Command[Request, Response], in Request) (Response, error) {
+	var out Response
+	payload, err := json.Marshal(in)
+	if err != nil {
+		return out, err
+	}
+	resp, err := c.host.Call(c, &pluginv1.CallRequest{CallToken: c.request.GetCallToken(), Command: cmd.Name, Payload: payload})
+	if err != nil {
+		return out, callbackError(c, "Call", err)
+	}
+	if resp.GetError() != nil {
+		return out, ErrorFromProto(resp.GetError())
+	}
+	if len(resp.GetJson()) > 0 {
+		if err := json.Unmarshal(resp.GetJson(), &out); err != nil {
+			return out, fmt.Errorf("decode answer of %s: %w", cmd.Name, err)
+		}
+	}
+	return out, nil
+}
+
+// callbackError explains a callback that failed below the application: the
+// request was cancelled, or the connection to the host is gone.
+func callbackError(ctx context.Context, name string, err error) error {
+	if ctx.Err() != nil {
+		return ErrCancelled.Errorf("the request ended during a %s callback", name)
+	}
+	return fmt.Errorf("callback %s: %w", name, err)
+}

@@ -1,0 +1,17 @@
+package pluginv1
+
+// What both sides of the connection must agree on before the first message.
+const (
+	// ProtocolVersion is the wire major: it changes when an old plugin can no
+	// longer be understood.
+	ProtocolVersion = 1
+	// MagicCookieKey and MagicCookieValue tell a plugin binary that the host
+	// started it. They are no secret.
+	MagicCookieKey   = "DUCKDB_STORAGE_PLUGIN"
+	MagicCookieValue = "6f1d3c0b-host"
+	// DispenseName is the name under which go-plugin dispenses PluginService.
+	DispenseName = "storage"
+	// MaxMessageBytes bounds one message in either direction. Rows and files
+	// never travel in messages, so reaching it is an error of the caller.
+	MaxMessageBytes = 16 << 20
+)

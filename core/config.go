@@ -62,7 +62,8 @@ type QueueConfig struct {
 
 // PluginConfig is about one plugin.
 type PluginConfig struct {
-	Enabled bool `koanf:"enabled"` // default true; a disabled plugin's routes answer 501
+	// Enabled is true unless said otherwise; a disabled plugin's routes answer 501.
+	Enabled *bool `koanf:"enabled"`
 }
 
 func defaults() map[string]any {

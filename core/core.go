@@ -87,7 +87,8 @@ func Open(ctx context.Context, cfg Config, log hclog.Logger, version string) (_ 
 	if err != nil {
 		return nil, err
 	}
-	s.listener, err = net.Listen("tcp", cfg.Listen)
+	var listen net.ListenConfig
+	s.listener, err = listen.Listen(ctx, "tcp", cfg.Listen)
 	return s, err
 }
 
@@ -116,7 +117,7 @@ func (s *Service) openRegistries(ctx context.Context, version string) (*files.St
 	if err != nil {
 		return nil, nil, fmt.Errorf("open the file registry: %w", err)
 	}
-	store := &files.Store{Registry: fileRegistry, Layout: s.layout, Now: time.Now}
+	store := &files.Store{Registry: fileRegistry, Layout: s.layout, Turns: queue.New(queue.Config{}), Now: time.Now}
 	commands := &projects.Commands{
 		Engine: s.engine, Registry: s.registry, Files: store, Layout: s.layout, Version: version,
 	}
@@ -188,10 +189,11 @@ func (s *Service) close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// disabled names the plugins that the operator switched off.
 func (c Config) disabled() map[string]bool {
 	out := map[string]bool{}
 	for name, p := range c.Plugins {
-		if !p.Enabled {
+		if p.Enabled != nil && !*p.Enabled {
 			out[name] = true
 		}
 	}

@@ -43,8 +43,8 @@ func input(c *pluginhost.Command, vars map[string]string, w http.ResponseWriter,
 	declared := map[string]pluginv1.Location{}
 	for _, p := range c.GetParameters() {
 		declared[p.GetName()] = p.GetLocation()
-		if _, inBody := members[p.GetName()]; inBody {
-			return nil, sdk.ErrMalformed.Errorf("%q belongs into the %s, not into the body", p.GetName(), locationName(p.GetLocation())).At("/" + p.GetName())
+		if _, inBody := members[p.GetName()]; inBody && !bodyTakes(r.Method, p.GetLocation()) {
+			return nil, sdk.ErrMalformed.Errorf("%q does not belong into the body", p.GetName()).At("/" + p.GetName())
 		}
 	}
 	for name, value := range vars {
@@ -55,6 +55,9 @@ func input(c *pluginhost.Command, vars map[string]string, w http.ResponseWriter,
 	for name, values := range r.URL.Query() {
 		if declared[name] != pluginv1.Location_LOCATION_QUERY {
 			return nil, sdk.ErrMalformed.Errorf("unknown query parameter %q", name).At("/" + name)
+		}
+		if _, twice := members[name]; twice {
+			return nil, sdk.ErrMalformed.Errorf("%q is given in the query and in the body", name).At("/" + name)
 		}
 		value, err := queryValue(c.ParameterType(name), values)
 		if err != nil {
@@ -124,9 +127,8 @@ func text(s string) json.RawMessage {
 	return out
 }
 
-func locationName(l pluginv1.Location) string {
-	if l == pluginv1.Location_LOCATION_PATH {
-		return "path"
-	}
-	return "query"
+// bodyTakes reports whether a parameter may stand in the body: where a request
+// has a body, what a GET says in its query may be said there.
+func bodyTakes(method string, l pluginv1.Location) bool {
+	return l == pluginv1.Location_LOCATION_QUERY && (method == http.MethodPost || method == http.MethodPut)
 }

@@ -46,7 +46,8 @@ func (s *Server) observe(next http.Handler) http.Handler {
 
 func (s *Server) report(rec *recorder, r *http.Request, o *observed, start time.Time, panicked any) {
 	aborted := panicked != nil
-	if err, ok := panicked.(error); aborted && !(ok && errors.Is(err, http.ErrAbortHandler)) {
+	err, _ := panicked.(error)
+	if aborted && !errors.Is(err, http.ErrAbortHandler) {
 		s.cfg.Logger.Error("panic in a request", "request_id", o.requestID, "panic", fmt.Sprint(panicked), "stack", string(debug.Stack()))
 		if rec.status == 0 {
 			s.fail(rec, r, fmt.Errorf("panic: %v", panicked))

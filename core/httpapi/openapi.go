@@ -67,7 +67,9 @@ func operation(r route) (object, error) {
 		if p.GetLocation() == pluginv1.Location_LOCATION_QUERY {
 			parameters = append(parameters, object{"name": p.GetName(), "in": "query", "schema": properties[p.GetName()]})
 		}
-		delete(properties, p.GetName())
+		if !bodyTakes(r.method, p.GetLocation()) {
+			delete(properties, p.GetName())
+		}
 	}
 	out := object{
 		"operationId": operationID(r),

@@ -48,7 +48,7 @@ func (s shape) find(name string) (column, bool) {
 func columns(t sql.Table) sql.Statement {
 	return sql.New(`SELECT i.name, i.type, i."notnull", i.dflt_value, l.length, i.cid
 		FROM pragma_table_info(?) AS i LEFT JOIN __storage.column_lengths AS l
-		ON l.name = i.name AND ?`, sql.Literal(t.String()), ofTable("bucket", "table_name", t))
+		ON l.name = i.name AND ?`, sql.Literal(t.String()), ofTable("table_name", t))
 }
 
 // describe looks a table or view up, or returns ErrBucketNotFound or
@@ -57,7 +57,7 @@ func describe(c *sdk.Context, t sql.Table) (shape, error) {
 	found, err := sdk.Query[shape](c, sql.New(`
 		SELECT (SELECT list({name: name, type: type, "notnull": "notnull", dflt_value: dflt_value, length: length} ORDER BY cid) FROM (?)) AS columns,
 			coalesce(m.primary_key, []) AS primary_key, coalesce(m.is_typed, true) AS is_typed
-		FROM (SELECT 1) LEFT JOIN __storage.tables AS m ON ?`, columns(t), ofTable("bucket", "name", t)))
+		FROM (SELECT 1) LEFT JOIN __storage.tables AS m ON ?`, columns(t), ofTable("name", t)))
 	if err != nil {
 		return shape{}, missing(t, err)
 	}
@@ -88,7 +88,7 @@ func unchanged(t sql.Table, s shape) sdk.Precondition {
 	}
 	return sdk.Expect(sql.New(`SELECT 1 WHERE (SELECT list(name || ' ' || type ORDER BY cid) FROM pragma_table_info(?)) = [?]
 		AND coalesce((SELECT primary_key FROM __storage.tables WHERE ?), []) = [?]::VARCHAR[]`,
-		sql.Literal(t.String()), seen, ofTable("bucket", "name", t), key),
+		sql.Literal(t.String()), seen, ofTable("name", t), key),
 		sdk.ErrConflict.Errorf("table %q changed while the request was prepared; repeat it", t.Name).Retry())
 }
 
@@ -128,7 +128,7 @@ func view(t sql.Table, kind string) sql.Statement {
 			false AS "isAlias",
 			coalesce(m.is_typed, true) AS "isTyped"
 		FROM (SELECT 1) LEFT JOIN __storage.tables AS m ON ?`,
-		t.Name, t.Schema, kind, columns(t), t, size, ofTable("bucket", "name", t))
+		t.Name, t.Schema, kind, columns(t), t, size, ofTable("name", t))
 }
 
 // pick returns the named columns in the order of the names, or all for none.

@@ -136,8 +136,8 @@ func load(t sql.Table, s shape, src source) sdk.Unit {
 		timers = sql.New(`{name: 'copyToStaging', "durationSeconds": ?::DOUBLE}, {name: 'copyFromStagingToTarget', "durationSeconds": ?::DOUBLE}`, sql.Elapsed(1), sql.Elapsed(3))
 	}
 	do = append(do,
-		sql.New("INSERT INTO __storage.tables SELECT ?, ?, [], true, NULL, NULL WHERE NOT EXISTS (FROM __storage.tables WHERE ?)", t.Schema, t.Name, ofTable("bucket", "name", t)),
-		sql.New("UPDATE __storage.tables SET last_import = ? WHERE ?", now, ofTable("bucket", "name", t)))
+		sql.New("INSERT INTO __storage.tables SELECT ?, ?, [], true, NULL, NULL WHERE NOT EXISTS (FROM __storage.tables WHERE ?)", t.Schema, t.Name, ofTable("name", t)),
+		sql.New("UPDATE __storage.tables SET last_import = ? WHERE ?", now, ofTable("name", t)))
 	return sdk.Unit{
 		Require: []sdk.Precondition{unchanged(t, s)},
 		Do:      do,

@@ -37,17 +37,17 @@ func tableOf(r api.TableRequest) sql.Table {
 	return sql.Table{Schema: string(r.Schema), Name: string(r.Table)}
 }
 
-// ofTable selects the metadata rows of a table by the columns that hold its
-// bucket and its name; DuckDB ignores case in names.
-func ofTable(bucket, name sql.Name, t sql.Table) sql.Statement {
-	return sql.New("lower(?) = lower(?) AND lower(?) = lower(?)", bucket, t.Schema, name, t.Name)
+// ofTable selects the metadata rows of a table by the column that holds its
+// name; DuckDB ignores case in names.
+func ofTable(name sql.Name, t sql.Table) sql.Statement {
+	return sql.New("lower(bucket) = lower(?) AND lower(?) = lower(?)", t.Schema, name, t.Name)
 }
 
 // forget removes the metadata of a table. A table that was dropped by SQL leaves
 // its rows behind.
 func forget(t sql.Table) []sql.Statement {
 	return []sql.Statement{
-		sql.New("DELETE FROM __storage.tables WHERE ?", ofTable("bucket", "name", t)),
-		sql.New("DELETE FROM __storage.column_lengths WHERE ?", ofTable("bucket", "table_name", t)),
+		sql.New("DELETE FROM __storage.tables WHERE ?", ofTable("name", t)),
+		sql.New("DELETE FROM __storage.column_lengths WHERE ?", ofTable("table_name", t)),
 	}
 }

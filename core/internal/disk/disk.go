@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/keboola/duckdb-storage/sdk"
 )
 
 // Layout names everything the service keeps on disk.
@@ -123,12 +125,9 @@ func (l Layout) Lock() (*os.File, error) {
 	return f, nil
 }
 
-// Rename gives a file its final name durably. Both folders are synced, so that
-// after a power cut the file is under one of the names.
+// Rename gives a file its final name durably. Both folders exist. They are
+// synced, so that after a power cut the file is under one of the names.
 func Rename(from, to string) error {
-	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
-		return err
-	}
 	if err := os.Rename(from, to); err != nil {
 		return err
 	}
@@ -136,6 +135,38 @@ func Rename(from, to string) error {
 		return err
 	}
 	return SyncDir(filepath.Dir(from))
+}
+
+// MkdirBelow makes a folder and its parents below root, durably. It fails with
+// fs.ErrNotExist if root itself is not there: it never brings back a folder that
+// was removed.
+func MkdirBelow(root, dir string) error {
+	r, err := os.OpenRoot(root)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if err := r.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for ; dir != "."; dir = filepath.Dir(dir) {
+		if err := SyncDir(filepath.Join(root, filepath.Dir(dir))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Explain turns an error of the file system into one that says what to do. What
+// it does not know stays as it is.
+func Explain(err error) error {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return sdk.ErrDiskFull.Errorf("the disk is full; free space and repeat the request")
+	case errors.Is(err, syscall.EROFS), errors.Is(err, os.ErrPermission):
+		return sdk.ErrUnavailable.Errorf("the data directory cannot be written; see the log and repeat the request later")
+	}
+	return err
 }
 
 // Sync makes the bytes of a file durable.

@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 
 	"github.com/keboola/duckdb-storage/sdk"
@@ -23,6 +25,12 @@ type attachment struct {
 	closing chan struct{}   // not nil once it is going away; closed when it is gone
 }
 
+func newAttachment(cat Catalog) *attachment {
+	a := &attachment{cat: cat, ready: make(chan struct{})}
+	a.ctx, a.cancel = context.WithCancelCause(context.Background())
+	return a
+}
+
 // acquire returns the attachment of a catalog with one reference more.
 func (e *Engine) acquire(ctx context.Context, cat Catalog, create bool) (*attachment, error) {
 	for {
@@ -33,8 +41,7 @@ func (e *Engine) acquire(ctx context.Context, cat Catalog, create bool) (*attach
 		}
 		a, open := e.catalogs[cat.Alias]
 		if !open {
-			a = &attachment{cat: cat, ready: make(chan struct{})}
-			a.ctx, a.cancel = context.WithCancelCause(context.Background())
+			a = newAttachment(cat)
 			e.catalogs[cat.Alias] = a
 		}
 		wait := a.ready
@@ -81,8 +88,12 @@ func (e *Engine) attach(ctx context.Context, a *attachment, create bool) {
 }
 
 func (e *Engine) open(ctx context.Context, a *attachment, create bool) error {
-	if _, err := os.Stat(a.cat.Path); err != nil && !create {
-		return sdk.ErrNotFound.Errorf("catalog %q has no file", a.cat.Alias)
+	if _, err := os.Stat(a.cat.Path); errors.Is(err, fs.ErrNotExist) {
+		if !create {
+			return sdk.ErrNotFound.Errorf("catalog %q has no file", a.cat.Alias)
+		}
+	} else if err != nil {
+		return classify(ctx, err)
 	}
 	c, err := e.cell(ctx, a.cat)
 	if err != nil {
@@ -137,58 +148,75 @@ func (e *Engine) waitIdle(ctx context.Context, a *attachment) {
 	}
 }
 
-// detach ends the sessions of a catalog with a cause and takes it out of its
-// cell. The last catalog takes the cell with it.
-func (e *Engine) detach(ctx context.Context, alias string, cause error) error {
-	a, first := e.beginClosing(alias)
-	if a == nil {
-		return nil
-	}
-	if !first {
+// detach ends the sessions of a catalog with a cause, takes it out of its cell
+// and then does what is to be done while nobody can attach it. The last catalog
+// takes the cell with it.
+func (e *Engine) detach(ctx context.Context, cat Catalog, cause error, then func() error) error {
+	a, mine := e.beginClosing(cat)
+	if !mine {
 		<-a.closing
 		return nil
 	}
 	a.cancel(cause)
 	e.waitIdle(ctx, a)
-	err := a.cell.detach(ctx, alias)
+	var err error
+	if a.cell != nil {
+		err = a.cell.detach(ctx, cat.Alias)
+	}
+	lonely := e.abandoned(a)
+	if lonely != nil {
+		lonely.close()
+	}
+	if err == nil {
+		err = then()
+	}
 	e.mu.Lock()
-	delete(e.catalogs, alias)
-	last := true
-	for _, other := range e.catalogs {
-		last = last && other.cell != a.cell
-	}
-	if last {
-		delete(e.cells, a.cell.name)
-	}
+	defer e.mu.Unlock()
+	delete(e.catalogs, cat.Alias)
 	close(a.closing)
-	e.mu.Unlock()
-	if last {
-		a.cell.close()
-	}
 	return err
 }
 
-func (e *Engine) beginClosing(alias string) (a *attachment, first bool) {
+// beginClosing marks a catalog as going away, open or not, and reports whether
+// it was this call that did so.
+func (e *Engine) beginClosing(cat Catalog) (a *attachment, mine bool) {
 	for {
 		e.mu.Lock()
-		a := e.catalogs[alias]
+		a := e.catalogs[cat.Alias]
 		if a == nil {
-			e.mu.Unlock()
-			return nil, false
+			a = newAttachment(cat)
+			close(a.ready)
+			e.catalogs[cat.Alias] = a
 		}
 		select {
 		case <-a.ready:
-			first := a.closing == nil
-			if first {
+			mine := a.closing == nil
+			if mine {
 				a.closing = make(chan struct{})
 			}
 			e.mu.Unlock()
-			return a, first
+			return a, mine
 		default:
 			e.mu.Unlock()
 			<-a.ready
 		}
 	}
+}
+
+// abandoned takes the cell of a closing catalog out of the list, and returns it,
+// if no other catalog lives in it.
+func (e *Engine) abandoned(a *attachment) *cell {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, other := range e.catalogs {
+		if other != a && other.cell == a.cell {
+			return nil
+		}
+	}
+	if a.cell != nil && e.cells[a.cell.name] == a.cell {
+		delete(e.cells, a.cell.name)
+	}
+	return a.cell
 }
 
 // errReopened ends the sessions of a cell that DuckDB made unusable.

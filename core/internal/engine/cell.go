@@ -85,19 +85,31 @@ func (c *cell) open(ctx context.Context, cfg Config, cat Catalog) error {
 		sql.New("SET enable_external_access = false"),
 		sql.New("SET lock_configuration = true"),
 	}
-	if cfg.Threads > 0 {
-		settings = append([]sql.Statement{sql.New("SET threads = ?", sql.Literal(fmt.Sprint(cfg.Threads)))}, settings...)
-	}
-	if cfg.MemoryLimit != "" {
-		settings = append([]sql.Statement{sql.New("SET memory_limit = ?", sql.Literal(cfg.MemoryLimit))}, settings...)
-	}
-	for _, s := range settings {
+	for _, s := range append(limits(cfg, cat), settings...) {
 		if _, err := c.db.ExecContext(ctx, s.SQL()); err != nil {
 			c.db.Close()
 			return fmt.Errorf("open cell %s: %w", c.name, classify(ctx, err))
 		}
 	}
 	return nil
+}
+
+// smallMemory is enough for a registry of a hundred thousand rows.
+const smallMemory = "256MB"
+
+func limits(cfg Config, cat Catalog) []sql.Statement {
+	memory, threads := cfg.MemoryLimit, cfg.Threads
+	if cat.Small {
+		memory, threads = smallMemory, 1
+	}
+	var out []sql.Statement
+	if memory != "" {
+		out = append(out, sql.New("SET memory_limit = ?", sql.Literal(memory)))
+	}
+	if threads > 0 {
+		out = append(out, sql.New("SET threads = ?", sql.Literal(fmt.Sprint(threads))))
+	}
+	return out
 }
 
 func (c *cell) attach(ctx context.Context, cat Catalog) error {

@@ -61,6 +61,9 @@ type Catalog struct {
 	Cell  string
 	// Reach lists the folders that statements of the cell may read and write.
 	Reach []string
+	// Small is a cell for short rows and few of them: one thread and little
+	// memory, whatever the Config says.
+	Small bool
 }
 
 // Project returns the catalog of a project's branch. Its statements reach the
@@ -118,13 +121,11 @@ func (e *Engine) Ensure(ctx context.Context, cat Catalog) error {
 	return disk.SyncDir(filepath.Dir(cat.Path))
 }
 
-// Drop ends every session of a catalog, detaches it and removes its file. A
-// catalog that is not there is fine.
+// Drop ends every session of a catalog, detaches it and removes its file. Nobody
+// can attach it meanwhile. A catalog that is not there is fine.
 func (e *Engine) Drop(ctx context.Context, cat Catalog) error {
-	if err := e.detach(ctx, cat.Alias, sdk.ErrNotFound.Errorf("catalog %q was dropped while the request ran", cat.Alias)); err != nil {
-		return err
-	}
-	return disk.RemoveCatalog(cat.Path)
+	cause := sdk.ErrNotFound.Errorf("catalog %q was dropped while the request ran", cat.Alias)
+	return e.detach(ctx, cat, cause, func() error { return disk.RemoveCatalog(cat.Path) })
 }
 
 // Version is the version of DuckDB.
@@ -146,7 +147,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	var first error
 	for _, a := range open {
 		e.waitIdle(ctx, a)
-		if err := e.detach(context.WithoutCancel(ctx), a.cat.Alias, errShutdown); err != nil && first == nil {
+		if err := e.detach(context.WithoutCancel(ctx), a.cat, errShutdown, func() error { return nil }); err != nil && first == nil {
 			first = fmt.Errorf("close catalog %s: %w", a.cat.Alias, err)
 		}
 	}

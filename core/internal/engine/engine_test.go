@@ -318,7 +318,9 @@ func TestClosingAStreamStopsItsStatement(t *testing.T) {
 	if _, err := io.ReadFull(body, make([]byte, 1<<20)); err != nil {
 		t.Fatal(err)
 	}
-	body.Close() // returns only when the statement has ended
+	if err := body.Close(); err != nil { // returns only when the statement has ended
+		t.Error(err)
+	}
 	s.Close()
 	if left, _ := os.ReadDir(filepath.Join(f.layout.Pipes(), "project_1")); len(left) > 0 {
 		t.Errorf("pipes left: %v", left)

@@ -3,13 +3,13 @@ package engine
 import (
 	"context"
 	"errors"
-	"os"
 	"regexp"
 	"strings"
 	"syscall"
 
 	"github.com/duckdb/duckdb-go/v2"
 
+	"github.com/keboola/duckdb-storage/core/internal/disk"
 	"github.com/keboola/duckdb-storage/sdk"
 )
 
@@ -39,14 +39,12 @@ func classify(ctx context.Context, err error) error {
 		return sdk.ErrTimeout.Errorf("the statement ran longer than the request may take")
 	case errors.Is(err, context.Canceled) || ctx.Err() != nil:
 		return sdk.ErrCancelled.Errorf("the request ended before the statement did")
-	case errors.Is(err, syscall.ENOSPC), strings.Contains(err.Error(), "No space left on device"):
-		return sdk.ErrDiskFull.Errorf("the disk is full; free space and repeat the request")
-	case errors.Is(err, os.ErrPermission):
-		return sdk.ErrInternal.Errorf("the service may not access its data directory: %v", err)
+	case strings.Contains(err.Error(), "No space left on device"):
+		return disk.Explain(syscall.ENOSPC)
 	}
 	var de *duckdb.Error
 	if !errors.As(err, &de) {
-		return err
+		return disk.Explain(err)
 	}
 	message := plainMessage(de.Msg)
 	if strings.Contains(de.Msg, "CSV Error on Line") {

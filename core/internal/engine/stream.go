@@ -5,6 +5,7 @@ import (
 	"context"
 	gosql "database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -21,7 +22,7 @@ import (
 type Format string
 
 // The formats. CSV has a header line, comma, double quotes, LF, and NULL as an
-// empty field ('' is quoted). JSON is one object with columns and rows, NDJSON
+// empty field (” is quoted). JSON is one object with columns and rows, NDJSON
 // one object per row.
 const (
 	JSON    Format = "application/json"
@@ -216,7 +217,7 @@ func (s *Session) pipe(query sql.Statement, format Format) (io.ReadCloser, error
 	}()
 	p.first = make([]byte, 64<<10)
 	n, err := p.read(p.first)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		p.Close()
 		return nil, err
 	}
@@ -249,7 +250,7 @@ func (p *pipeReader) read(b []byte) (int, error) {
 	if err == nil || n > 0 {
 		return n, nil
 	}
-	if err != io.EOF {
+	if !errors.Is(err, io.EOF) {
 		if ctxErr := p.session.ctx.Err(); ctxErr != nil {
 			err = ctxErr
 		}

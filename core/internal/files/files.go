@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/keboola/duckdb-storage/core/internal/disk"
+	"github.com/keboola/duckdb-storage/core/internal/queue"
 	"github.com/keboola/duckdb-storage/core/internal/registry"
 	"github.com/keboola/duckdb-storage/sdk"
 )
@@ -38,11 +39,28 @@ const uploadPrefix = ".upload-"
 type Store struct {
 	Registry *registry.Files
 	Layout   disk.Layout
-	Now      func() time.Time
+	// Turns lets one request at a time change the state of a file.
+	Turns *queue.Queue
+	Now   func() time.Time
+}
+
+// turn waits until no other request changes the file and returns it as it is then.
+func (s *Store) turn(ctx context.Context, project, id string) (registry.File, func(), error) {
+	release, err := s.Turns.Acquire(ctx, "file "+id)
+	if err != nil {
+		return registry.File{}, nil, err
+	}
+	f, err := s.Get(ctx, project, id)
+	if err != nil {
+		release()
+		return registry.File{}, nil, err
+	}
+	return f, release, nil
 }
 
 // Create reserves a file in state prepared.
-func (s *Store) Create(ctx context.Context, project string, spec sdk.FileSpec) (registry.File, error) {
+func (s *Store) Create(ctx context.Context, project string, spec sdk.FileSpec) (_ registry.File, err error) {
+	defer explain(&err)
 	return s.create(ctx, project, spec, sdk.FilePrepared)
 }
 
@@ -66,10 +84,16 @@ func (s *Store) create(ctx context.Context, project string, spec sdk.FileSpec, s
 		}
 		f.Expires = f.Created.AddDate(0, 0, days)
 	}
-	if err := os.MkdirAll(s.Layout.Staging(project), 0o700); err != nil {
-		return registry.File{}, err
-	}
 	return f, s.Registry.Put(ctx, f)
+}
+
+// CreateProject makes the folders of a new project. No other method makes them,
+// so that a request that is late does not bring back what DropProject removed.
+func (s *Store) CreateProject(project string) error {
+	if err := os.MkdirAll(s.Layout.Staging(project), 0o700); err != nil {
+		return disk.Explain(err)
+	}
+	return disk.SyncDir(s.Layout.Files(project))
 }
 
 // Get returns a file that clients can see.
@@ -95,54 +119,89 @@ type Checksums struct{ MD5, SHA256 []byte }
 // Receive takes the bytes of a prepared or uploaded file from body. They are
 // durable when it returns. A body that breaks off or does not have the checksums
 // leaves the file as it was. Memory stays constant for any size.
-func (s *Store) Receive(ctx context.Context, project, id string, body io.Reader, sums Checksums) (registry.File, error) {
+func (s *Store) Receive(ctx context.Context, project, id string, body io.Reader, sums Checksums) (_ registry.File, err error) {
+	defer explain(&err)
 	f, err := s.Get(ctx, project, id)
 	if err != nil {
 		return f, err
 	}
-	if f.State != sdk.FilePrepared && f.State != sdk.FileUploaded {
-		return f, sdk.ErrConflict.Errorf("file %q is %s; its content can no longer change", id, f.State)
+	if err := open(f); err != nil {
+		return f, err
 	}
-	size, sum, err := s.write(f, body, sums)
+	upload, err := s.write(f, body, sums)
 	if err != nil {
 		return f, err
 	}
-	f.SizeBytes, f.SHA256, f.State = size, sum, sdk.FileUploaded
-	return f, s.Registry.Put(ctx, f)
+	defer os.Remove(upload.path) // after the rename there is nothing to remove
+	f, release, err := s.turn(ctx, project, id)
+	if err != nil {
+		return f, err
+	}
+	defer release()
+	if err := open(f); err != nil {
+		return f, err // registered while the bytes came in
+	}
+	if err := disk.Rename(upload.path, s.HostPath(f)); err != nil {
+		return f, err
+	}
+	f.SizeBytes, f.SHA256, f.State = upload.size, upload.sha256, sdk.FileUploaded
+	return f, s.Registry.Put(context.WithoutCancel(ctx), f)
 }
 
-// write puts bytes durably at the path of a file.
-func (s *Store) write(f registry.File, body io.Reader, sums Checksums) (size int64, sum string, err error) {
+// open refuses new content for a file that has its final one.
+func open(f registry.File) error {
+	if f.State != sdk.FilePrepared && f.State != sdk.FileUploaded {
+		return sdk.ErrConflict.Errorf("file %q is %s; its content can no longer change", f.ID, f.State)
+	}
+	return nil
+}
+
+// upload is bytes that arrived, durable under a temporary name.
+type upload struct {
+	path   string
+	size   int64
+	sha256 string // hex
+}
+
+// write takes the bytes of a file and checks them.
+func (s *Store) write(f registry.File, body io.Reader, sums Checksums) (_ upload, err error) {
 	tmp, err := os.CreateTemp(s.Layout.Staging(f.Project), uploadPrefix+f.ID+"-*")
 	if err != nil {
-		return 0, "", err
+		return upload{}, err
 	}
-	defer os.Remove(tmp.Name()) // after the rename there is nothing to remove
-	defer tmp.Close()
-	hash := sha256.New()
-	targets := []io.Writer{tmp, hash}
-	check := md5.New()
+	defer func() {
+		tmp.Close()
+		if err != nil {
+			os.Remove(tmp.Name())
+		}
+	}()
+	sha, md := sha256.New(), md5.New()
+	targets := []io.Writer{tmp, sha}
 	if sums.MD5 != nil {
-		targets = append(targets, check)
+		targets = append(targets, md)
 	}
-	if size, err = io.CopyBuffer(io.MultiWriter(targets...), body, make([]byte, 1<<20)); err != nil {
-		return 0, "", err
+	size, err := io.CopyBuffer(io.MultiWriter(targets...), body, make([]byte, 1<<20))
+	if err != nil {
+		return upload{}, err
 	}
-	if sums.MD5 != nil && !bytes.Equal(check.Sum(nil), sums.MD5) || sums.SHA256 != nil && !bytes.Equal(hash.Sum(nil), sums.SHA256) {
-		return 0, "", sdk.ErrInvalid.Errorf("the bytes received do not have the checksum that was sent; send the file again").Retry()
+	sum := sha.Sum(nil)
+	if sums.MD5 != nil && !bytes.Equal(md.Sum(nil), sums.MD5) || sums.SHA256 != nil && !bytes.Equal(sum, sums.SHA256) {
+		return upload{}, sdk.ErrInvalid.Errorf("the bytes received do not have the checksum that was sent; send the file again").Retry()
 	}
-	if err := tmp.Sync(); err != nil {
-		return 0, "", err
-	}
-	return size, hex.EncodeToString(hash.Sum(nil)), disk.Rename(tmp.Name(), s.HostPath(f))
+	return upload{path: tmp.Name(), size: size, sha256: hex.EncodeToString(sum)}, tmp.Sync()
 }
 
 // Register gives an uploaded file its final place. Registering it again returns
 // it unchanged.
-func (s *Store) Register(ctx context.Context, project, id string) (registry.File, error) {
-	f, err := s.Get(ctx, project, id)
-	if err != nil || f.State == sdk.FileRegistered {
+func (s *Store) Register(ctx context.Context, project, id string) (_ registry.File, err error) {
+	defer explain(&err)
+	f, release, err := s.turn(ctx, project, id)
+	if err != nil {
 		return f, err
+	}
+	defer release()
+	if f.State == sdk.FileRegistered {
+		return f, nil
 	}
 	if f.State == sdk.FilePrepared {
 		// The bytes may have been put at the staging path by other means.
@@ -154,7 +213,8 @@ func (s *Store) Register(ctx context.Context, project, id string) (registry.File
 }
 
 // RegisterPath registers bytes that somebody put below staging/.
-func (s *Store) RegisterPath(ctx context.Context, project, path string, spec sdk.FileSpec) (registry.File, error) {
+func (s *Store) RegisterPath(ctx context.Context, project, path string, spec sdk.FileSpec) (_ registry.File, err error) {
+	defer explain(&err)
 	source, err := s.stagingFile(project, path)
 	if err != nil {
 		return registry.File{}, err
@@ -173,7 +233,8 @@ func (s *Store) RegisterPath(ctx context.Context, project, path string, spec sdk
 }
 
 // Export registers a file whose bytes write puts at the path it is given.
-func (s *Store) Export(ctx context.Context, project string, spec sdk.FileSpec, write func(path string) error) (registry.File, error) {
+func (s *Store) Export(ctx context.Context, project string, spec sdk.FileSpec, write func(path string) error) (_ registry.File, err error) {
+	defer explain(&err)
 	f, err := s.create(ctx, project, spec, registry.FileWriting)
 	if err != nil {
 		return f, err
@@ -210,6 +271,9 @@ func (s *Store) finish(ctx context.Context, f registry.File) (registry.File, err
 	from := s.HostPath(f)
 	f.Path = filepath.Join(f.Created.Format("2006/01/02"), filepath.Base(f.Path))
 	f.State = registry.FileRegistering
+	if err := disk.MkdirBelow(s.Layout.Files(f.Project), filepath.Dir(f.Path)); err != nil {
+		return f, err
+	}
 	if err := s.Registry.Put(ctx, f); err != nil {
 		return f, err
 	}
@@ -222,7 +286,8 @@ func (s *Store) finish(ctx context.Context, f registry.File) (registry.File, err
 }
 
 // Open opens the bytes of an uploaded or registered file.
-func (s *Store) Open(ctx context.Context, project, id string) (registry.File, *os.File, error) {
+func (s *Store) Open(ctx context.Context, project, id string) (_ registry.File, _ *os.File, err error) {
+	defer explain(&err)
 	f, err := s.Get(ctx, project, id)
 	if err != nil {
 		return f, nil, err
@@ -231,15 +296,20 @@ func (s *Store) Open(ctx context.Context, project, id string) (registry.File, *o
 		return f, nil, sdk.ErrConflict.Errorf("file %q has no content; upload it first (storage.fileNotUploaded)", id)
 	}
 	body, err := os.Open(s.HostPath(f))
+	if errors.Is(err, fs.ErrNotExist) {
+		return f, nil, sdk.ErrFileNotFound.Errorf("the bytes of file %q are no longer on disk", id)
+	}
 	return f, body, err
 }
 
 // Delete removes a file and its bytes.
-func (s *Store) Delete(ctx context.Context, project, id string) error {
-	f, err := s.Get(ctx, project, id)
+func (s *Store) Delete(ctx context.Context, project, id string) (err error) {
+	defer explain(&err)
+	f, release, err := s.turn(ctx, project, id)
 	if err != nil {
 		return err
 	}
+	defer release()
 	return s.remove(ctx, f)
 }
 
@@ -286,6 +356,15 @@ func (s *Store) stagingFile(project, path string) (string, error) {
 		return "", invalid
 	}
 	return filepath.Join(s.Layout.Staging(project), filepath.Clean(name)), nil
+}
+
+// explain says what an error of the file system means here: a folder that is
+// gone went with its project.
+func explain(err *error) {
+	if errors.Is(*err, fs.ErrNotExist) {
+		*err = sdk.ErrProjectNotFound.Errorf("the project was dropped while the request ran")
+	}
+	*err = disk.Explain(*err)
 }
 
 // safeName keeps of a client's file name what every file system takes.

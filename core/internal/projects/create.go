@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
-	"regexp"
 	"time"
 
 	"github.com/google/jsonschema-go/jsonschema"
@@ -20,13 +19,9 @@ import (
 // ID is a project's id: 1 to 64 letters, digits, dashes and underscores.
 type ID string
 
-const idPattern = `^[A-Za-z0-9_-]{1,64}$`
-
-var validID = regexp.MustCompile(idPattern)
-
 // JSONSchema describes the id.
 func (ID) JSONSchema() *jsonschema.Schema {
-	return &jsonschema.Schema{Type: "string", Pattern: idPattern}
+	return &jsonschema.Schema{Type: "string", Pattern: `^[A-Za-z0-9_-]{1,64}$`}
 }
 
 // Create makes a project and its first key.
@@ -68,23 +63,18 @@ func (c *Commands) create(ctx *sdk.Context, in CreateRequest) (CreateResponse, e
 		return CreateResponse{}, err
 	}
 	secret, key := auth.NewProjectKey(p.ID)
-	err = c.Engine.Create(ctx, c.catalog(p.ID))
+	err = c.Files.CreateProject(p.ID)
+	if err == nil {
+		err = c.Engine.Create(ctx, c.catalog(p.ID))
+	}
 	if err == nil {
 		err = c.Registry.Activate(ctx, p, key)
 	}
 	if err != nil {
-		return CreateResponse{}, errors.Join(err, c.undo(context.WithoutCancel(ctx), p.ID))
+		return CreateResponse{}, errors.Join(err, c.remove(context.WithoutCancel(ctx), p.ID))
 	}
 	view, err := show(p)
 	return CreateResponse{Project: view, APIKey: secret}, err
-}
-
-// undo takes back a project that did not come to life.
-func (c *Commands) undo(ctx context.Context, id string) error {
-	if err := c.Engine.Drop(ctx, c.catalog(id)); err != nil {
-		return err
-	}
-	return c.Registry.Forget(ctx, id)
 }
 
 // Update changes what is known of a project.
@@ -99,10 +89,14 @@ type UpdateRequest struct {
 }
 
 func (c *Commands) update(ctx *sdk.Context, in UpdateRequest) (Project, error) {
-	p, err := c.Registry.Project(ctx.Project())
+	p, err := c.Registry.Change(ctx, ctx.Project(), in.apply)
 	if err != nil {
 		return Project{}, err
 	}
+	return show(p)
+}
+
+func (in UpdateRequest) apply(p *registry.Project) (err error) {
 	if in.Name != nil {
 		p.Name = *in.Name
 	}
@@ -111,17 +105,12 @@ func (c *Commands) update(ctx *sdk.Context, in UpdateRequest) (Project, error) {
 	}
 	if in.Timezone != nil {
 		if _, err := time.LoadLocation(*in.Timezone); err != nil {
-			return Project{}, sdk.ErrInvalid.Errorf("time zone %q is not known; use an IANA name such as Europe/Prague", *in.Timezone).At("/timezone")
+			return sdk.ErrInvalid.Errorf("time zone %q is not known; use an IANA name such as Europe/Prague", *in.Timezone).At("/timezone")
 		}
 		p.Timezone = *in.Timezone
 	}
-	if p.Settings, err = mergeSettings(p.Settings, in.Settings); err != nil {
-		return Project{}, err
-	}
-	if err := c.Registry.Put(ctx, p); err != nil {
-		return Project{}, err
-	}
-	return show(p)
+	p.Settings, err = mergeSettings(p.Settings, in.Settings)
+	return err
 }
 
 func mergeSettings(old json.RawMessage, changes map[string]any) (json.RawMessage, error) {
@@ -138,12 +127,11 @@ func mergeSettings(old json.RawMessage, changes map[string]any) (json.RawMessage
 var Drop = sdk.Command[NoRequest, sdk.None]{Name: "projects.Drop", Summary: "Remove a project: its tables, its files, its keys."}
 
 func (c *Commands) drop(ctx *sdk.Context, _ NoRequest) (sdk.None, error) {
-	p, err := c.Registry.Project(ctx.Project())
+	p, err := c.Registry.Change(ctx, ctx.Project(), func(p *registry.Project) error {
+		p.State = registry.Dropping
+		return nil
+	})
 	if err != nil {
-		return sdk.None{}, err
-	}
-	p.State = registry.Dropping
-	if err := c.Registry.Put(ctx, p); err != nil {
 		return sdk.None{}, err
 	}
 	// The project is gone for every client from here on; a crash or a client

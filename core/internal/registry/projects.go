@@ -73,9 +73,20 @@ func (r *Registry) Reserve(ctx context.Context, p Project) error {
 	}, func() { r.projects[p.ID] = p })
 }
 
-// Put writes a project that exists.
-func (r *Registry) Put(ctx context.Context, p Project) error {
-	return r.write(ctx, func(s *engine.Session) error { return r.put(s, p) }, func() { r.projects[p.ID] = p })
+// Change changes an active project and returns what it became. Changes come one
+// at a time, so none is lost. It returns ErrProjectNotFound, or what fn returns.
+func (r *Registry) Change(ctx context.Context, id string, fn func(*Project) error) (Project, error) {
+	var p Project
+	err := r.write(ctx, func(s *engine.Session) (err error) {
+		if p, err = r.Project(id); err != nil {
+			return err
+		}
+		if err := fn(&p); err != nil {
+			return err
+		}
+		return r.put(s, p)
+	}, func() { r.projects[id] = p })
+	return p, err
 }
 
 // Forget removes a project and its keys.

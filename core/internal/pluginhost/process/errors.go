@@ -29,36 +29,36 @@ const exitWait = 200 * time.Millisecond
 
 // startError explains why a process did not come up, after it is closed.
 func (c *connection) startError(ctx context.Context, err error) error {
-	err, hint := c.explainStart(ctx, err)
+	hint, err := c.explainStart(ctx, err)
 	return fmt.Errorf("plugin %s: %s cannot be started: %w%s\n%s", c.child.name, c.child.path, err, lastLines(c.child.out.tail()), hint)
 }
 
 // explainStart finds the cause of a failed start and what to do about it.
-func (c *connection) explainStart(ctx context.Context, err error) (cause error, hint string) {
+func (c *connection) explainStart(ctx context.Context, err error) (hint string, cause error) {
 	switch {
 	case errors.Is(err, errOtherName):
-		return err, "Set the path to the right binary, or the name to the plugin's own."
+		return "Set the path to the right binary, or the name to the plugin's own.", err
 	case errors.Is(err, errOtherDescription):
-		return err, "The binary was replaced, or Describe is not pure. Reload the plugin to take the new one."
+		return "The binary was replaced, or Describe is not pure. Reload the plugin to take the new one.", err
 	case errors.Is(err, fs.ErrNotExist):
-		return err, "The file or its interpreter does not exist: check the path."
+		return "The file or its interpreter does not exist: check the path.", err
 	case errors.Is(err, fs.ErrPermission):
-		return err, "Make it an executable file (chmod +x), on a file system that is not mounted noexec."
+		return "Make it an executable file (chmod +x), on a file system that is not mounted noexec.", err
 	case errors.Is(err, syscall.ENOEXEC):
-		return err, "It is no program for this machine: check the file, its GOOS and its GOARCH."
+		return "It is no program for this machine: check the file, its GOOS and its GOARCH.", err
 	}
 	if c.child.started() {
 		if how, ok := c.child.endedByItself(); ok {
-			return fmt.Errorf("it ended with %s before it served", how), "Its own lines say why; a plugin's main calls sdk.Serve and nothing that ends it."
+			return "Its own lines say why; a plugin's main calls sdk.Serve and nothing that ends it.", fmt.Errorf("it ended with %s before it served", how)
 		}
 	}
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, errStartTimeout):
-		return cause, "It hangs before sdk.Serve, or the machine is overloaded and the start timeout too short."
+		return "It hangs before sdk.Serve, or the machine is overloaded and the start timeout too short.", cause
 	case cause != nil:
-		return cause, "The start was cancelled."
+		return "The start was cancelled.", cause
 	}
-	return err, "Build it with the SDK of this version, and print nothing to stdout before sdk.Serve."
+	return "Build it with the SDK of this version, and print nothing to stdout before sdk.Serve.", err
 }
 
 // lastLines appends the last lines of stderr to a message, if there are any.

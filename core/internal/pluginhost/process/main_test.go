@@ -61,7 +61,10 @@ func runTests(m *testing.M) int {
 		return 1
 	}
 	binaries = dir
-	os.Setenv(secret, "s3cret")
+	if err := os.Setenv(secret, "s3cret"); err != nil {
+		log.Print(err)
+		return 1
+	}
 	before := runtime.NumGoroutine()
 	code := m.Run()
 	if fuzzing := flag.Lookup("test.fuzz").Value.String() != ""; fuzzing {
@@ -99,7 +102,7 @@ func runHost(dir string) {
 		Logger:       hclog.New(&hclog.LoggerOptions{Output: os.Stdout, JSONFormat: true}),
 		StartTimeout: time.Hour,
 	})
-	fmt.Println(err)
+	log.Print(err)
 	os.Exit(1)
 }
 

@@ -1,6 +1,9 @@
+// Package pluginv1 is the contract between the host and its plugins: generated
+// messages and services (plugin.proto, host.proto), and what both sides must
+// agree on before the first message.
 package pluginv1
 
-// What both sides of the connection must agree on before the first message.
+// The handshake and the limits of the connection.
 const (
 	// ProtocolVersion is the wire major: it changes when an old plugin can no
 	// longer be understood.

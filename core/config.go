@@ -150,14 +150,21 @@ func (c *Config) runtimeDir() (string, error) {
 	if dir == "" {
 		dir = filepath.Join(c.DataDir, "run")
 	}
-	if len(dir) > maxRuntimeDir {
+	if len(dir)+len("/run-0123456789") > maxRuntimeDir {
 		if c.RuntimeDir != "" {
 			return "", fmt.Errorf("runtime_dir %s is longer than %d bytes; sockets need a shorter one", dir, maxRuntimeDir)
 		}
 		return os.MkdirTemp("", "duckdb-storage-")
 	}
-	if err := os.RemoveAll(dir); err != nil {
+	if c.RuntimeDir == "" {
+		if err := os.RemoveAll(dir); err != nil { // ours, from an earlier run
+			return "", err
+		}
+		return dir, os.MkdirAll(dir, 0o700)
+	}
+	// A folder of the operator's may hold anything: only one of our own is used.
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
-	return dir, os.MkdirAll(dir, 0o700)
+	return os.MkdirTemp(dir, "run-")
 }

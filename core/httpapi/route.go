@@ -110,8 +110,10 @@ func (s *Server) target(route route, principal auth.Principal, vars map[string]s
 	target := &pluginv1.Target{Project: project}
 	if scoped {
 		target.Branch = plan.DefaultBranch
-		if branch, ok := vars["branch"]; ok {
-			target.Branch = branch
+		// Dev branches have no commands yet, so none exists. A file of that name
+		// would belong to another project.
+		if branch, ok := vars["branch"]; ok && branch != plan.DefaultBranch {
+			return nil, sdk.ErrBranchNotFound.Errorf("branch %q does not exist in project %q", branch, project)
 		}
 	}
 	return target, nil

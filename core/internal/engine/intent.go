@@ -2,6 +2,7 @@ package engine
 
 import (
 	"database/sql/driver"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/duckdb/duckdb-go/v2"
 
 	"github.com/keboola/duckdb-storage/sdk"
+	"github.com/keboola/duckdb-storage/sdk/sql"
 )
 
 // Intent is what a user's statement wants.
@@ -35,10 +37,29 @@ var intents = map[duckdb.StmtType]Intent{
 }
 
 // Inspect tells the intent of SQL that a user wrote. It returns ErrSQL unless
-// it is one statement that DuckDB can prepare, and ErrDenied for a kind of
-// statement that reaches beyond the catalog's data: ATTACH, COPY, SET, PRAGMA,
-// CALL, INSTALL and the like, or that changes the service's own metadata.
-func (s *Session) Inspect(text string) (Intent, error) {
+// it is one statement that DuckDB can prepare, and ErrDenied for a statement
+// that reaches beyond the catalog's data: ATTACH, COPY, SET, PRAGMA, CALL and the
+// like by their kind, functions such as enable_logging or checkpoint by the plan,
+// in which views and macros are expanded, and writes to the service's metadata.
+func (s *Session) Inspect(st sql.Statement) (Intent, error) {
+	kind, err := s.kind(st.SQL())
+	if err != nil {
+		return 0, err
+	}
+	intent, ok := intents[kind]
+	if !ok {
+		return 0, sdk.ErrDenied.Errorf("this kind of statement is not allowed; allowed are SELECT, INSERT, UPDATE, DELETE, MERGE, CREATE, ALTER and DROP")
+	}
+	explained := st
+	if intent == Reads {
+		explained = sql.New("SELECT * FROM (?\n)", st) // as it will run
+	} else if strings.Contains(strings.ToLower(st.SQL()), MetadataSchema) {
+		return 0, sdk.ErrDenied.Errorf("schema %s belongs to the service", MetadataSchema)
+	}
+	return intent, s.inspectPlan(explained)
+}
+
+func (s *Session) kind(text string) (duckdb.StmtType, error) {
 	var kind duckdb.StmtType
 	err := s.conn.Raw(func(raw any) error {
 		stmt, err := raw.(driver.Conn).Prepare(text)
@@ -49,21 +70,59 @@ func (s *Session) Inspect(text string) (Intent, error) {
 		kind, err = stmt.(*duckdb.Stmt).StatementType()
 		return err
 	})
-	if err != nil {
-		var de *duckdb.Error
-		if !errors.As(err, &de) {
-			return 0, sdk.ErrSQL.Errorf("send exactly one statement")
-		}
+	var de *duckdb.Error
+	switch {
+	case err == nil:
+		return kind, nil
+	case errors.As(err, &de):
 		return 0, s.fail(err)
+	default:
+		return 0, sdk.ErrSQL.Errorf("send exactly one statement")
 	}
-	intent, ok := intents[kind]
-	if !ok {
-		return 0, sdk.ErrDenied.Errorf("this kind of statement is not allowed; allowed are SELECT, INSERT, UPDATE, DELETE, MERGE, CREATE, ALTER and DROP")
+}
+
+// operator is a node of a plan, as EXPLAIN (FORMAT JSON) prints it.
+type operator struct {
+	Children []operator `json:"children"`
+	Info     struct {
+		Function string `json:"Function"`
+	} `json:"extra_info"`
+}
+
+// functions lists the table functions that a user's statement may scan: those
+// that make rows from values, and those that list the catalog. Any other one may
+// touch files, settings or the instance.
+var functions = map[string]bool{
+	"RANGE": true, "GENERATE_SERIES": true, "UNNEST": true, "REPEAT": true, "REPEAT_ROW": true, "JSON_EACH": true, "JSON_TREE": true,
+	"DUCKDB_TABLES": true, "DUCKDB_VIEWS": true, "DUCKDB_COLUMNS": true, "DUCKDB_SCHEMAS": true, "DUCKDB_TYPES": true,
+	"DUCKDB_CONSTRAINTS": true, "DUCKDB_FUNCTIONS": true, "DUCKDB_KEYWORDS": true, "DUCKDB_INDEXES": true, "DUCKDB_SEQUENCES": true,
+	"PRAGMA_TABLE_INFO": true, "PRAGMA_STORAGE_INFO": true, "PRAGMA_SHOW": true, "SEQ_SCAN": true,
+}
+
+func (s *Session) inspectPlan(st sql.Statement) error {
+	return s.Scan(sql.New("EXPLAIN (FORMAT JSON) ?", st), func(scan func(...any) error) error {
+		var key, text string
+		if err := scan(&key, &text); err != nil {
+			return err
+		}
+		var plan []operator
+		if err := json.Unmarshal([]byte(text), &plan); err != nil {
+			return sdk.ErrDenied.Errorf("the plan of the statement cannot be inspected")
+		}
+		return inspectOperators(plan)
+	})
+}
+
+func inspectOperators(plan []operator) error {
+	for _, o := range plan {
+		if name := o.Info.Function; name != "" && !functions[strings.ToUpper(name)] {
+			return sdk.ErrDenied.Errorf("function %s is not allowed: it reaches beyond the data of the project", strings.ToLower(name))
+		}
+		if err := inspectOperators(o.Children); err != nil {
+			return err
+		}
 	}
-	if intent == Writes && strings.Contains(strings.ToLower(text), MetadataSchema) {
-		return 0, sdk.ErrDenied.Errorf("schema %s belongs to the service", MetadataSchema)
-	}
-	return intent, nil
+	return nil
 }
 
 // MetadataSchema is the schema of every catalog that holds the service's own

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"maps"
+	"os"
 	"time"
 
 	"github.com/google/jsonschema-go/jsonschema"
@@ -63,7 +65,25 @@ func (c *Commands) create(ctx *sdk.Context, in CreateRequest) (CreateResponse, e
 		return CreateResponse{}, err
 	}
 	secret, key := auth.NewProjectKey(p.ID)
-	err = c.Files.CreateProject(p.ID)
+	if err := c.bringUp(ctx, p, key); err != nil {
+		return CreateResponse{}, err
+	}
+	view, err := show(p)
+	return CreateResponse{Project: view, APIKey: secret}, err
+}
+
+// bringUp makes the files of a reserved project and activates it. Files that are
+// there already belong to somebody, perhaps to a project whose registry was
+// restored from an older copy: they are left alone and the reservation is undone.
+func (c *Commands) bringUp(ctx context.Context, p registry.Project, key registry.Key) error {
+	undo := context.WithoutCancel(ctx)
+	for _, path := range []string{c.catalog(p.ID).Path, c.Layout.Files(p.ID)} {
+		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+			return errors.Join(sdk.ErrProjectExists.Errorf("project %q is not registered, but %s exists; move it away first", p.ID, path),
+				err, c.Registry.Forget(undo, p.ID))
+		}
+	}
+	err := c.Files.CreateProject(p.ID)
 	if err == nil {
 		err = c.Engine.Create(ctx, c.catalog(p.ID))
 	}
@@ -71,10 +91,9 @@ func (c *Commands) create(ctx *sdk.Context, in CreateRequest) (CreateResponse, e
 		err = c.Registry.Activate(ctx, p, key)
 	}
 	if err != nil {
-		return CreateResponse{}, errors.Join(err, c.remove(context.WithoutCancel(ctx), p.ID))
+		return errors.Join(err, c.remove(undo, p.ID))
 	}
-	view, err := show(p)
-	return CreateResponse{Project: view, APIKey: secret}, err
+	return nil
 }
 
 // Update changes what is known of a project.

@@ -72,7 +72,7 @@ func (c *Commands) query(ctx *sdk.Context, in QueryRequest) (sdk.Plan, error) {
 		timeout = min(timeout, time.Duration(in.TimeoutSeconds)*time.Second)
 	}
 	statement := sql.Raw(strings.TrimRight(strings.TrimSpace(in.SQL), "; \t\r\n"), values(in.Params)...)
-	intent, err := c.inspect(ctx, statement.SQL())
+	intent, err := c.inspect(ctx, statement)
 	if err != nil {
 		return answerError(err)
 	}
@@ -87,16 +87,20 @@ func (c *Commands) query(ctx *sdk.Context, in QueryRequest) (sdk.Plan, error) {
 	}
 	bounded, cancel := ctx.WithTimeout(timeout)
 	defer cancel()
-	out, err := bounded.Write(sdk.Unit{Do: []sql.Statement{statement}})
+	out, err := bounded.Write(sdk.Unit{Do: []sql.Statement{claim, statement}})
 	if err != nil {
 		return answerError(err)
 	}
-	n := out.RowsAffected[0]
+	n := out.RowsAffected[1]
 	return sdk.JSON{Value: QueryResponse{
 		Status: "ok", RowsAffected: &n, Message: fmt.Sprintf("Statement executed successfully: %d rows affected.", n),
 		Columns: []engine.Column{}, Rows: [][]any{},
 	}}, nil
 }
+
+// claim makes the project's catalog the one that the transaction writes to.
+// DuckDB then refuses writes of the user's statement to any other.
+var claim = sql.New("DELETE FROM __storage.buckets WHERE name = ''")
 
 // readHead is what an answer with rows says besides them.
 type readHead struct {
@@ -105,7 +109,7 @@ type readHead struct {
 	Message      string `json:"message"`
 }
 
-func (c *Commands) inspect(ctx *sdk.Context, text string) (engine.Intent, error) {
+func (c *Commands) inspect(ctx *sdk.Context, st sql.Statement) (engine.Intent, error) {
 	s, err := c.Engine.Session(ctx, engine.Project(c.Layout, ctx.Project(), ctx.Branch()))
 	if errors.Is(err, sdk.ErrNotFound) {
 		return 0, sdk.ErrBranchNotFound.Errorf("branch %q does not exist in project %q", ctx.Branch(), ctx.Project())
@@ -114,7 +118,7 @@ func (c *Commands) inspect(ctx *sdk.Context, text string) (engine.Intent, error)
 		return 0, err
 	}
 	defer s.Close()
-	return s.Inspect(text)
+	return s.Inspect(st)
 }
 
 // answerError makes an error of the statement the answer.

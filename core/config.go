@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-viper/mapstructure/v2"
+	"github.com/hashicorp/go-hclog"
 	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/knadh/koanf/providers/confmap"
 	"github.com/knadh/koanf/providers/env/v2"
@@ -125,6 +126,9 @@ func (c *Config) validate() error {
 	}
 	if len(c.AdminKey) > 0 && len(c.AdminKey) < minKeyLength {
 		faults = append(faults, fmt.Errorf("admin_key must have at least %d characters", minKeyLength))
+	}
+	if hclog.LevelFromString(c.LogLevel) == hclog.NoLevel {
+		faults = append(faults, fmt.Errorf("log_level %q is not trace, debug, info, warn or error", c.LogLevel))
 	}
 	if c.Queue.Length < 1 || c.Queue.Wait <= 0 {
 		faults = append(faults, errors.New("queue.length and queue.wait must be positive"))

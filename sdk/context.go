@@ -49,9 +49,12 @@ func (c *Context) WithTimeout(d time.Duration) (*Context, context.CancelFunc) {
 	return &out, cancel
 }
 
+// MaxQueryRows is how many rows Query returns at most.
+const MaxQueryRows = 1000
+
 // Query runs a read on the catalog and decodes each row into a Row by column
-// name and json tag. It is for looking before leaping: over 1000 rows or 1 MiB
-// it fails with ErrTooLarge, and Rows is the way.
+// name and json tag. It is for looking before leaping: over MaxQueryRows rows or
+// 1 MiB it fails with ErrTooLarge, and Rows is the way.
 func Query[Row any](c *Context, s sql.Statement) ([]Row, error) {
 	resp, err := c.host.Query(c, &pluginv1.QueryRequest{CallToken: c.request.GetCallToken(), Statement: statement(s)})
 	if err != nil {

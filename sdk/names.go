@@ -23,7 +23,7 @@ func (Name) JSONSchema() *jsonschema.Schema {
 const MetadataPrefix = "__"
 
 var (
-	reservedSchemas = map[string]bool{"information_schema": true, "pg_catalog": true, "main": true, "temp": true, "system": true}
+	reservedSchemas = map[string]bool{"information_schema": true, "pg_catalog": true, "main": true, "temp": true, "system": true, "memory": true}
 	// A schema that is called like an attached catalog would be ambiguous.
 	catalogAlias = regexp.MustCompile(`(?i)^project_[a-z0-9_-]+_(main|branch_[a-z0-9_-]+)$`)
 )

@@ -22,6 +22,8 @@ func serveCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, syscall.SIGINT)
 			defer stop()
+			// Settings are read at the start; a reload must not end the service.
+			signal.Ignore(syscall.SIGHUP)
 			return serve(ctx, cmd)
 		},
 	}
@@ -81,7 +83,7 @@ func nextSteps(out interface{ Write([]byte) (int, error) }, service *core.Servic
 		key = cfg.AdminKey
 	}
 	if key == "" {
-		key = "<the key that the first start showed>"
+		key = "'the key that the first start showed'"
 	}
 	fmt.Fprintf(out, `
 DuckDB Storage serves %[1]s.

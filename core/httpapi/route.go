@@ -14,9 +14,6 @@ import (
 	pluginv1 "github.com/keboola/duckdb-storage/sdk/proto/duckdbstorage/plugin/v1"
 )
 
-// adminOnly is the permission of commands for the service as a whole.
-const adminOnly = "admin"
-
 // route is one way to reach a command.
 type route struct {
 	method  string
@@ -104,7 +101,7 @@ func (s *Server) target(route route, principal auth.Principal, vars map[string]s
 			return nil, err
 		}
 	}
-	if route.command.GetPermission() == adminOnly && !principal.Admin || !scoped && !principal.Admin {
+	if route.command.GetPermission() == pluginhost.AdminOnly && !principal.Admin || !scoped && !principal.Admin {
 		return nil, sdk.ErrDenied.Errorf("%s needs the admin key", route.command.GetName())
 	}
 	target := &pluginv1.Target{Project: project}

@@ -8,14 +8,14 @@ import (
 
 func list(c *sdk.Context, in api.ListRequest) (api.ListResponse, error) {
 	limit := in.Limit.OrDefault()
-	items, err := sdk.Query[api.Bucket](c, view(sql.New("SELECT * FROM (?) WHERE name > ? ORDER BY name LIMIT ?", schemas, in.PageToken, limit+1)))
+	items, err := sdk.Query[api.Bucket](c, view(sql.New("SELECT * FROM (?) WHERE name > ? ORDER BY name LIMIT ?", schemas, in.PageToken, min(limit+1, sdk.MaxQueryRows))))
 	if err != nil {
 		return api.ListResponse{}, err
 	}
 	out := api.ListResponse{Items: items}
-	if len(items) > limit {
-		out.Items = items[:limit]
-		out.NextPageToken = items[limit-1].Name
+	if len(items) > limit || len(items) == sdk.MaxQueryRows {
+		out.Items = items[:min(limit, sdk.MaxQueryRows-1)]
+		out.NextPageToken = out.Items[len(out.Items)-1].Name
 	}
 	for i := range out.Items {
 		if out.Items[i].SizeBytes, err = size(c, out.Items[i].Name); err != nil {

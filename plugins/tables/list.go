@@ -26,21 +26,20 @@ func list(c *sdk.Context, in api.ListRequest) (api.ListResponse, error) {
 	if in.Bucket != "" {
 		bucket = sql.New("schema_name = ?", string(in.Bucket))
 	}
-	// One more than asked for tells whether there is another page; 1000 is all
-	// that one callback returns.
+	// One more than asked for tells whether there is another page.
 	objects, err := sdk.Query[object](c, sql.New(`
 		SELECT schema_name AS bucket, name, type FROM (
 			SELECT database_name, schema_name, table_name AS name, 'TABLE' AS type, internal FROM duckdb_tables()
 			UNION ALL SELECT database_name, schema_name, view_name, 'VIEW', internal FROM duckdb_views())
 		WHERE database_name = current_database() AND NOT internal AND NOT starts_with(schema_name, ?) AND ?
 			AND (schema_name, name) > (?, ?) ORDER BY ALL LIMIT ?`,
-		sdk.MetadataPrefix, bucket, after.Bucket, after.Name, min(limit+1, 1000)))
+		sdk.MetadataPrefix, bucket, after.Bucket, after.Name, min(limit+1, sdk.MaxQueryRows)))
 	if err != nil {
 		return api.ListResponse{}, err
 	}
 	out := api.ListResponse{Items: []api.Table{}}
-	if len(objects) > limit || len(objects) == 1000 {
-		objects = objects[:min(limit, 999)]
+	if len(objects) > limit || len(objects) == sdk.MaxQueryRows {
+		objects = objects[:min(limit, sdk.MaxQueryRows-1)]
 		out.NextPageToken = writeToken(objects[len(objects)-1])
 	}
 	for len(objects) > 0 {

@@ -51,12 +51,15 @@ func classify(ctx context.Context, err error) error {
 		return csvError(de.Msg)
 	}
 	switch de.Type {
+	case duckdb.ErrorTypeTransaction:
+		if strings.Contains(message, "Attempting to write to database") {
+			return sdk.ErrDenied.Errorf("a statement may write to the project's own catalog only")
+		}
+		return sdk.ErrConflict.Errorf("another write changed the same data: %s", message).Retry()
 	case duckdb.ErrorTypeCatalog:
 		return catalogError(message)
 	case duckdb.ErrorTypeConstraint:
 		return constraintError(message)
-	case duckdb.ErrorTypeTransaction:
-		return sdk.ErrConflict.Errorf("another write changed the same data: %s", message).Retry()
 	case duckdb.ErrorTypeOutOfMemory:
 		return sdk.ErrOutOfMemory.Errorf("the statement needs more memory than the service may use: %s", message)
 	case duckdb.ErrorTypePermission:
@@ -64,6 +67,9 @@ func classify(ctx context.Context, err error) error {
 	case duckdb.ErrorTypeInterrupt:
 		return sdk.ErrCancelled.Errorf("the statement was interrupted")
 	case duckdb.ErrorTypeIO, duckdb.ErrorTypeSerialization:
+		if strings.HasPrefix(message, "No files found") {
+			return sdk.ErrSQL.Errorf("%s", message)
+		}
 		return err // of the machine, not of the statement: the log tells more
 	default:
 		return sdk.ErrSQL.Errorf("%s", message)
@@ -82,12 +88,15 @@ func plainMessage(msg string) string {
 
 var (
 	missingTable  = regexp.MustCompile(`^Table with name "?(.+?)"? does not exist`)
-	missingSchema = regexp.MustCompile(`schema "?(.+?)"? does not exist`)
+	missingSchema = regexp.MustCompile(`(?:schema|^Schema with name) "?(.+?)"? does not exist`)
+	existingTable = regexp.MustCompile(`^(?:Table|View) with name .* already exists`)
 	notNull       = regexp.MustCompile(`^NOT NULL constraint failed: .*\.([^.]+)$`)
 )
 
 func catalogError(message string) error {
 	switch {
+	case existingTable.MatchString(message):
+		return sdk.ErrTableExists.Errorf("%s", message)
 	case strings.Contains(message, "already exists"):
 		return sdk.ErrObjectExists.Errorf("%s", message)
 	case strings.Contains(message, "write-write conflict"), strings.Contains(message, "has been altered"):

@@ -22,7 +22,7 @@ import (
 type Format string
 
 // The formats. CSV has a header line, comma, double quotes, LF, and NULL as an
-// empty field (” is quoted). JSON is one object with columns and rows, NDJSON
+// empty field (an empty text is quoted). JSON is one object with columns and rows, NDJSON
 // one object per row.
 const (
 	JSON    Format = "application/json"

@@ -219,12 +219,13 @@ func (s *Store) RegisterPath(ctx context.Context, project, path string, spec sdk
 	if err != nil {
 		return registry.File{}, err
 	}
-	f, err := s.create(ctx, project, spec, registry.FileWriting)
+	// State prepared: the bytes are the client's, and a sweep must not take them.
+	f, err := s.create(ctx, project, spec, sdk.FilePrepared)
 	if err != nil {
 		return f, err
 	}
 	if err := disk.Rename(source, s.HostPath(f)); err != nil {
-		return f, errors.Join(err, s.Registry.Forget(ctx, f.ID))
+		return f, errors.Join(err, s.Registry.Forget(context.WithoutCancel(ctx), f.ID))
 	}
 	if f, err = s.adopt(f); err != nil {
 		return f, err
@@ -268,7 +269,8 @@ func (s *Store) adopt(f registry.File) (registry.File, error) {
 
 // finish moves the bytes from staging to their final place.
 func (s *Store) finish(ctx context.Context, f registry.File) (registry.File, error) {
-	from := s.HostPath(f)
+	before, from := f, s.HostPath(f)
+	before.State = sdk.FileUploaded
 	f.Path = filepath.Join(f.Created.Format("2006/01/02"), filepath.Base(f.Path))
 	f.State = registry.FileRegistering
 	if err := disk.MkdirBelow(s.Layout.Files(f.Project), filepath.Dir(f.Path)); err != nil {
@@ -279,7 +281,7 @@ func (s *Store) finish(ctx context.Context, f registry.File) (registry.File, err
 	}
 	// From here on the sweep would finish what a crash interrupts.
 	if err := disk.Rename(from, s.HostPath(f)); err != nil {
-		return f, err
+		return f, errors.Join(err, s.Registry.Put(context.WithoutCancel(ctx), before))
 	}
 	f.State = sdk.FileRegistered
 	return f, s.Registry.Put(context.WithoutCancel(ctx), f)
@@ -376,5 +378,5 @@ func safeName(name string) string {
 		}
 		return '_'
 	}, name)
-	return safe[:min(len(safe), 100)]
+	return safe[max(len(safe)-100, 0):] // the end tells the compression
 }

@@ -50,7 +50,11 @@ func (s *Store) sweepRow(ctx context.Context, f registry.File) (bool, error) {
 func (s *Store) resume(ctx context.Context, f registry.File) error {
 	final := s.HostPath(f)
 	if _, err := os.Stat(final); errors.Is(err, fs.ErrNotExist) {
-		if err := disk.Rename(filepath.Join(s.Layout.Staging(f.Project), filepath.Base(f.Path)), final); err != nil {
+		err := disk.Rename(filepath.Join(s.Layout.Staging(f.Project), filepath.Base(f.Path)), final)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // in neither place: somebody removed it, and a download says so
+		}
+		if err != nil {
 			return err
 		}
 	} else if err != nil {

@@ -10,7 +10,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"time"
 
@@ -25,7 +24,7 @@ import (
 
 // Bounds of the Query callback and of a called command's rows.
 const (
-	maxInlineRows  = 1000
+	maxInlineRows  = sdk.MaxQueryRows
 	maxInlineBytes = 1 << 20
 )
 
@@ -149,6 +148,9 @@ func unit(s *engine.Session, u *pluginv1.Unit) ([]done, error) {
 	return steps, nil
 }
 
+// errAnswer tells a client that its write happened although there is no answer.
+var errAnswer = sdk.Code{Slug: "answer-failed", Title: "Committed without an answer", Kind: sdk.Internal, Driver: 0}
+
 // answer runs the statement whose one row is the answer of a Unit.
 func answer(s *engine.Session, st *pluginv1.Statement, steps []done) ([]byte, error) {
 	if st == nil {
@@ -156,10 +158,10 @@ func answer(s *engine.Session, st *pluginv1.Statement, steps []done) ([]byte, er
 	}
 	rows, err := s.Objects(bind(st, steps), 1, maxInlineBytes)
 	if err != nil {
-		return nil, fmt.Errorf("the write is committed, its answer failed: %w", err)
+		return nil, errAnswer.Errorf("the write is committed, but its answer could not be made: %v", err)
 	}
 	if len(rows) != 1 {
-		return nil, fmt.Errorf("the write is committed, its answer has %d rows and not one", len(rows))
+		return nil, errAnswer.Errorf("the write is committed, but its answer has %d rows and not one", len(rows))
 	}
 	return rows[0], nil
 }

@@ -56,12 +56,17 @@ func (t *Table) add(d *pluginv1.DescribeResponse, owner invoker) error {
 		commands []*Command
 		routes   = map[string]string{}
 	)
+	names := map[string]bool{}
 	for _, declared := range d.GetCommands() {
 		c, err := newCommand(d.GetName(), owner, declared)
 		if err != nil {
 			faults = append(faults, err.Error())
 			continue
 		}
+		if names[c.GetName()] {
+			faults = append(faults, fmt.Sprintf("command %s is declared twice", c.GetName()))
+		}
+		names[c.GetName()] = true
 		if other, taken := t.commands[c.GetName()]; taken {
 			faults = append(faults, fmt.Sprintf("command %s belongs to plugin %s", c.GetName(), other.Plugin))
 		}
@@ -71,6 +76,9 @@ func (t *Table) add(d *pluginv1.DescribeResponse, owner invoker) error {
 				shape := r.GetMethod() + " " + parameter.ReplaceAllString(path, "{}")
 				if other, taken := t.routes[shape]; taken {
 					faults = append(faults, fmt.Sprintf("route %s %s belongs to command %s", r.GetMethod(), path, other))
+				}
+				if other, taken := routes[shape]; taken {
+					faults = append(faults, fmt.Sprintf("route %s %s is declared twice, by %s and %s", r.GetMethod(), path, other, c.GetName()))
 				}
 				routes[shape] = c.GetName()
 			}

@@ -58,6 +58,9 @@ func (c *Commands) create(ctx *sdk.Context, in CreateRequest) (CreateResponse, e
 		ID: string(in.ID), Name: in.Name, DataRetentionDays: in.DataRetentionTimeInDays, Timezone: "UTC",
 		Settings: settings, Created: time.Now().UTC().Truncate(time.Second),
 	}
+	if err := checkRetention(p.DataRetentionDays); err != nil {
+		return CreateResponse{}, err
+	}
 	if p.DataRetentionDays == 0 {
 		p.DataRetentionDays = defaultRetentionDays
 	}
@@ -120,6 +123,9 @@ func (in UpdateRequest) apply(p *registry.Project) (err error) {
 		p.Name = *in.Name
 	}
 	if in.DataRetentionTimeInDays != nil {
+		if err := checkRetention(*in.DataRetentionTimeInDays); err != nil {
+			return err
+		}
 		p.DataRetentionDays = *in.DataRetentionTimeInDays
 	}
 	if in.Timezone != nil {
@@ -130,6 +136,13 @@ func (in UpdateRequest) apply(p *registry.Project) (err error) {
 	}
 	p.Settings, err = mergeSettings(p.Settings, in.Settings)
 	return err
+}
+
+func checkRetention(days int) error {
+	if days < 0 {
+		return sdk.ErrInvalid.Errorf("dataRetentionTimeInDays must not be negative").At("/dataRetentionTimeInDays")
+	}
+	return nil
 }
 
 func mergeSettings(old json.RawMessage, changes map[string]any) (json.RawMessage, error) {

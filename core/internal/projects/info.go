@@ -71,22 +71,23 @@ func (c *Commands) info(ctx *sdk.Context, _ NoRequest) (InfoResponse, error) {
 		return InfoResponse{}, err
 	}
 	out := InfoResponse{Project: view, Objects: []Object{}}
-	type bucket struct {
-		Name   string `json:"name"`
-		Tables int    `json:"tables"`
+	type content struct {
+		Buckets []string `json:"buckets"`
+		Tables  int      `json:"tables"`
 	}
-	buckets, err := sdk.Query[bucket](ctx, sql.New(`
-		SELECT s.schema_name AS name, count(t.table_name) AS tables
-		FROM duckdb_schemas() AS s LEFT JOIN duckdb_tables() AS t USING (database_name, schema_name)
-		WHERE s.database_name = current_database() AND NOT s.internal AND s.schema_name NOT LIKE '\_\_%' ESCAPE '\'
-		GROUP BY ALL ORDER BY ALL`))
+	found, err := sdk.Query[content](ctx, sql.New(`
+		SELECT
+			(SELECT coalesce(list(schema_name ORDER BY schema_name), []) FROM duckdb_schemas()
+				WHERE database_name = current_database() AND NOT internal AND NOT starts_with(schema_name, ?)) AS buckets,
+			(SELECT count(*) FROM duckdb_tables()
+				WHERE database_name = current_database() AND NOT internal AND NOT starts_with(schema_name, ?)) AS tables`,
+		sdk.MetadataPrefix, sdk.MetadataPrefix))
 	if err != nil {
 		return InfoResponse{}, err
 	}
-	for _, b := range buckets {
-		out.BucketsCount++
-		out.TablesCount += b.Tables
-		out.Objects = append(out.Objects, Object{Name: b.Name, Type: "BUCKET"})
+	out.BucketsCount, out.TablesCount = len(found[0].Buckets), found[0].Tables
+	for _, name := range found[0].Buckets {
+		out.Objects = append(out.Objects, Object{Name: name, Type: "BUCKET"})
 	}
 	// The file is asked for its size but never opened: closing any descriptor of
 	// it would drop DuckDB's lock.

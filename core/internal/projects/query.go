@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -23,7 +24,7 @@ type QueryRequest struct {
 	SQL            string  `json:"sql"`
 	Params         []Param `json:"params,omitempty" jsonschema:"values for the ? marks of the statement, in order"`
 	TimeoutSeconds int     `json:"timeoutSeconds,omitempty" jsonschema:"default and most 3600"`
-	Limit          *int64  `json:"limit,omitempty" jsonschema:"rows to return at most; null is all"`
+	Limit          *int64  `json:"limit,omitempty" jsonschema:"rows to return at most; null or 0 is all"`
 }
 
 // Param is a text, number, boolean or null.
@@ -77,6 +78,9 @@ func (c *Commands) query(ctx *sdk.Context, in QueryRequest) (sdk.Plan, error) {
 		return answerError(err)
 	}
 	if intent == engine.Reads {
+		if shorthand.MatchString(statement.SQL()) {
+			statement = sql.New("SELECT * FROM (?\n)", statement)
+		}
 		rows := sdk.Rows{
 			Statement: statement, Head: readHead{Status: "ok"}, TypedColumns: true, ErrorsAreAnswers: true, Timeout: timeout,
 		}
@@ -97,6 +101,10 @@ func (c *Commands) query(ctx *sdk.Context, in QueryRequest) (sdk.Plan, error) {
 		Columns: []engine.Column{}, Rows: [][]any{},
 	}}, nil
 }
+
+// shorthand matches reads that DuckDB takes inside a SELECT but cannot describe
+// by themselves.
+var shorthand = regexp.MustCompile(`(?i)^(show|describe|desc|summarize|pivot|unpivot)\b`)
 
 // claim makes the project's catalog the one that the transaction writes to.
 // DuckDB then refuses writes of the user's statement to any other.

@@ -116,7 +116,7 @@ type Timer struct {
 }
 
 // Export writes a table into a new registered file, or streams it to a client
-// that accepts text/csv. CSV has a header line, NULL as an empty field, ” quoted.
+// that accepts text/csv. CSV has a header line, NULL as an empty field, an empty text quoted.
 var Export = sdk.Command[ExportRequest, sdk.ExportResponse]{Name: "tables.Export", Summary: "Export a table to a file, or stream it."}
 
 // ExportRequest says what to write and where.

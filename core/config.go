@@ -3,7 +3,6 @@ package core
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -30,9 +29,9 @@ type Config struct {
 	DataDir string `koanf:"data_dir"`
 	// PluginDir holds executables called plugin-<name>.
 	PluginDir string `koanf:"plugin_dir"`
-	// RuntimeDir takes sockets and pipes of this run; at most 64 bytes long,
-	// because the paths of sockets are short. Default: run in the data directory,
-	// or a temporary folder when that path is too long.
+	// RuntimeDir takes a folder with the sockets and pipes of this run; at most 48
+	// bytes long, because the paths of sockets are short. Default: the data
+	// directory, or the system's temporary folder when that path is too long.
 	RuntimeDir string `koanf:"runtime_dir"`
 	// AdminKey opens everything. Without one the first start makes and shows it.
 	AdminKey string `koanf:"admin_key"`
@@ -144,31 +143,3 @@ func (c *Config) validate() error {
 
 // minKeyLength keeps an operator from an admin key that can be guessed.
 const minKeyLength = 16
-
-// maxRuntimeDir is the longest runtime folder in which sockets fit.
-const maxRuntimeDir = 64
-
-// runtimeDir makes the folder of this run, empty and for the owner alone.
-func (c *Config) runtimeDir() (string, error) {
-	dir := c.RuntimeDir
-	if dir == "" {
-		dir = filepath.Join(c.DataDir, "run")
-	}
-	if len(dir)+len("/run-0123456789") > maxRuntimeDir {
-		if c.RuntimeDir != "" {
-			return "", fmt.Errorf("runtime_dir %s is longer than %d bytes; sockets need a shorter one", dir, maxRuntimeDir)
-		}
-		return os.MkdirTemp("", "duckdb-storage-")
-	}
-	if c.RuntimeDir == "" {
-		if err := os.RemoveAll(dir); err != nil { // ours, from an earlier run
-			return "", err
-		}
-		return dir, os.MkdirAll(dir, 0o700)
-	}
-	// A folder of the operator's may hold anything: only one of our own is used.
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", err
-	}
-	return os.MkdirTemp(dir, "run-")
-}

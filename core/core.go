@@ -99,10 +99,10 @@ func (s *Service) openDisk() (err error) {
 		return err
 	}
 	s.onClose(func(context.Context) error { return s.lock.Close() })
-	if s.layout.Runtime, err = s.cfg.runtimeDir(); err != nil {
+	s.onClose(func(context.Context) error { return s.cfg.removeRuntimeDir() })
+	if s.layout.Runtime, err = s.cfg.makeRuntimeDir(); err != nil {
 		return fmt.Errorf("prepare the runtime directory: %w", err)
 	}
-	s.onClose(func(context.Context) error { return os.RemoveAll(s.layout.Runtime) })
 	return s.layout.Open()
 }
 

@@ -32,7 +32,7 @@ func serveCommand() *cobra.Command {
 	flags.String("listen", "", "address of the API (default 127.0.0.1:8080)")
 	flags.String("data-dir", "", "directory of everything that must survive (default ./data)")
 	flags.String("plugin-dir", "", "directory of the plugin executables (default bin/plugins)")
-	flags.String("runtime-dir", "", "directory for sockets and pipes, at most 64 bytes long (default: run in the data directory)")
+	flags.String("runtime-dir", "", "directory for sockets and pipes, at most 48 bytes long (default: the data directory)")
 	flags.String("log-level", "", "trace, debug, info, warn or error (default info)")
 	flags.Bool("show-next-steps", false, "print what to type next")
 	return cmd

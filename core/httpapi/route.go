@@ -22,6 +22,15 @@ type route struct {
 	command *pluginhost.Command
 }
 
+// methods are those that the route takes. Whoever may GET a file may ask for its
+// head; for rows that would run the statement for nothing.
+func (r route) methods() []string {
+	if r.method == http.MethodGet && r.command.GetForm() == pluginv1.Form_FORM_FILE {
+		return []string{http.MethodGet, http.MethodHead}
+	}
+	return []string{r.method}
+}
+
 // routes lists every route, fixed segments before parameters: the router takes
 // the first match.
 func routes(t *pluginhost.Table) []route {

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -82,21 +83,37 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 func (s *Server) router() http.Handler {
 	r := mux.NewRouter().UseEncodedPath()
-	r.HandleFunc("/health", s.health).Methods(http.MethodGet)
-	r.HandleFunc("/livez", s.live).Methods(http.MethodGet)
-	r.HandleFunc("/readyz", s.ready).Methods(http.MethodGet)
-	r.HandleFunc("/openapi.json", s.document).Methods(http.MethodGet)
-	r.HandleFunc("/commands", s.commands).Methods(http.MethodGet)
+	r.HandleFunc("/health", s.health).Methods(http.MethodGet, http.MethodHead)
+	r.HandleFunc("/livez", s.live).Methods(http.MethodGet, http.MethodHead)
+	r.HandleFunc("/readyz", s.ready).Methods(http.MethodGet, http.MethodHead)
+	r.HandleFunc("/openapi.json", s.document).Methods(http.MethodGet, http.MethodHead)
+	r.HandleFunc("/commands", s.commands).Methods(http.MethodGet, http.MethodHead)
 	for _, route := range routes(s.cfg.Host.Table()) {
-		r.Handle(route.path, s.command(route)).Methods(route.method)
+		r.Handle(route.path, s.command(route)).Methods(route.methods()...)
 	}
 	r.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		s.fail(w, req, sdk.ErrNotFound.Errorf("there is no route %s; see /openapi.json", req.URL.Path))
 	})
 	r.MethodNotAllowedHandler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		s.fail(w, req, errMethod.Errorf("%s does not take %s; see /openapi.json", req.URL.Path, req.Method))
+		allowed := strings.Join(allowedMethods(r, req), ", ")
+		w.Header().Set("Allow", allowed)
+		s.fail(w, req, errMethod.Errorf("%s takes %s, not %s", req.URL.Path, allowed, req.Method))
 	})
 	return r
+}
+
+// allowedMethods lists the methods that a path takes.
+func allowedMethods(router *mux.Router, req *http.Request) []string {
+	var allowed []string
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete} {
+		other := *req
+		other.Method = method
+		match := mux.RouteMatch{}
+		if router.Match(&other, &match) && match.MatchErr == nil {
+			allowed = append(allowed, method)
+		}
+	}
+	return allowed
 }
 
 func (s *Server) health(w http.ResponseWriter, _ *http.Request) {

@@ -42,7 +42,7 @@ var intents = map[duckdb.StmtType]Intent{
 // like by their kind, functions such as enable_logging or checkpoint by the plan,
 // in which views and macros are expanded, and writes to the service's metadata.
 func (s *Session) Inspect(st sql.Statement) (Intent, error) {
-	kind, err := s.kind(st.SQL())
+	kind, returning, err := s.kind(st.SQL())
 	if err != nil {
 		return 0, err
 	}
@@ -50,35 +50,52 @@ func (s *Session) Inspect(st sql.Statement) (Intent, error) {
 	if !ok {
 		return 0, sdk.ErrDenied.Errorf("this kind of statement is not allowed; allowed are SELECT, INSERT, UPDATE, DELETE, MERGE, CREATE, ALTER and DROP")
 	}
+	if returning {
+		return 0, sdk.ErrDenied.Errorf("RETURNING is not supported; read the rows with a SELECT")
+	}
 	explained := st
 	if intent == Reads {
 		explained = sql.New("SELECT * FROM (?\n)", st) // as it will run
 	} else if strings.Contains(strings.ToLower(st.SQL()), MetadataSchema) {
 		return 0, sdk.ErrDenied.Errorf("schema %s belongs to the service", MetadataSchema)
 	}
-	return intent, s.inspectPlan(explained)
+	if err := s.inspectPlan(explained); err != nil {
+		return 0, err
+	}
+	return intent, nil
 }
 
-func (s *Session) kind(text string) (duckdb.StmtType, error) {
-	var kind duckdb.StmtType
-	err := s.conn.Raw(func(raw any) error {
-		stmt, err := raw.(driver.Conn).Prepare(text)
+// kind prepares a statement and tells what it is, and whether it is a change that
+// returns rows: any other change has the one column Count.
+func (s *Session) kind(text string) (kind duckdb.StmtType, returning bool, err error) {
+	err = s.conn.Raw(func(raw any) error {
+		prepared, err := raw.(driver.Conn).Prepare(text)
 		if err != nil {
 			return err
 		}
-		defer stmt.Close()
-		kind, err = stmt.(*duckdb.Stmt).StatementType()
+		defer prepared.Close()
+		stmt := prepared.(*duckdb.Stmt)
+		if kind, err = stmt.StatementType(); err != nil || !changes[kind] {
+			return err
+		}
+		name, err := stmt.ColumnName(0)
+		returning = name != "Count"
 		return err
 	})
 	var de *duckdb.Error
 	switch {
 	case err == nil:
-		return kind, nil
+		return kind, returning, nil
 	case errors.As(err, &de):
-		return 0, s.fail(err)
+		return 0, false, s.fail(err)
 	default:
-		return 0, sdk.ErrSQL.Errorf("send exactly one statement")
+		return 0, false, sdk.ErrSQL.Errorf("send exactly one statement; a PIVOT must name its values with IN")
 	}
+}
+
+// changes are the statements that can have RETURNING.
+var changes = map[duckdb.StmtType]bool{
+	duckdb.STATEMENT_TYPE_INSERT: true, duckdb.STATEMENT_TYPE_UPDATE: true, duckdb.STATEMENT_TYPE_DELETE: true, mergeStatement: true,
 }
 
 // operator is a node of a plan, as EXPLAIN (FORMAT JSON) prints it.

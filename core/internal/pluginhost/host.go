@@ -54,13 +54,19 @@ type Host struct {
 	invocations map[string]*invocation // by token
 	processes   map[string]*process.Process
 	failed      map[string]error
+	disabled    map[string]*pluginv1.DescribeResponse // nil for one that is not there
 }
 
 // Open starts every plugin, in parallel, and adds the core's own.
 func Open(ctx context.Context, cfg Config, core ...*sdk.Plugin) (*Host, error) {
 	h := &Host{
 		cfg: cfg, table: newTable(), invocations: map[string]*invocation{},
-		processes: map[string]*process.Process{}, failed: map[string]error{},
+		processes: map[string]*process.Process{}, failed: map[string]error{}, disabled: map[string]*pluginv1.DescribeResponse{},
+	}
+	for name, off := range cfg.Disabled {
+		if off {
+			h.disabled[name] = nil
+		}
 	}
 	for _, p := range core {
 		p.SetLogger(cfg.Logger.Named("core"))
@@ -124,15 +130,17 @@ func (h *Host) load(ctx context.Context, name string) {
 		return
 	}
 	var owner invoker = p
-	if h.cfg.Disabled[name] {
+	_, off := h.disabled[name]
+	if off {
 		owner = disabled(name)
+		h.disabled[name] = p.Description()
 	}
 	err := h.table.add(p.Description(), owner)
 	if err != nil {
 		h.failed[name] = err
 		h.cfg.Logger.Error("plugin is not loaded", "plugin", name, "error", err)
 	}
-	if err != nil || h.cfg.Disabled[name] {
+	if err != nil || off {
 		delete(h.processes, name)
 		if err := p.Stop(ctx); err != nil {
 			h.cfg.Logger.Warn("plugin did not stop in order", "plugin", name, "error", err)
@@ -165,9 +173,9 @@ func (h *Host) Plugins() []Status {
 	for name, err := range h.failed {
 		out = append(out, Status{Name: name, State: string(process.StateFailed), Detail: err.Error()})
 	}
-	for name, off := range h.cfg.Disabled {
-		if off {
-			out = append(out, Status{Name: name, State: "disabled"})
+	for name, d := range h.disabled {
+		if h.failed[name] == nil {
+			out = append(out, Status{Name: name, Version: d.GetVersion(), State: "disabled", Commands: len(d.GetCommands())})
 		}
 	}
 	slices.SortFunc(out, func(a, b Status) int { return strings.Compare(a.Name, b.Name) })

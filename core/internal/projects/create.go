@@ -12,6 +12,7 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 
 	"github.com/keboola/duckdb-storage/core/internal/auth"
+	"github.com/keboola/duckdb-storage/core/internal/disk"
 	"github.com/keboola/duckdb-storage/core/internal/engine"
 	"github.com/keboola/duckdb-storage/core/internal/plan"
 	"github.com/keboola/duckdb-storage/core/internal/registry"
@@ -64,7 +65,7 @@ func (c *Commands) create(ctx *sdk.Context, in CreateRequest) (CreateResponse, e
 	if p.DataRetentionDays == 0 {
 		p.DataRetentionDays = defaultRetentionDays
 	}
-	if err := c.Registry.Reserve(ctx, p); err != nil {
+	if err := c.Registry.Reserve(ctx, p, func() error { return c.unclaimed(p.ID) }); err != nil {
 		return CreateResponse{}, err
 	}
 	secret, key := auth.NewProjectKey(p.ID)
@@ -75,17 +76,25 @@ func (c *Commands) create(ctx *sdk.Context, in CreateRequest) (CreateResponse, e
 	return CreateResponse{Project: view, APIKey: secret}, err
 }
 
-// bringUp makes the files of a reserved project and activates it. Files that are
-// there already belong to somebody, perhaps to a project whose registry was
-// restored from an older copy: they are left alone and the reservation is undone.
-func (c *Commands) bringUp(ctx context.Context, p registry.Project, key registry.Key) error {
-	undo := context.WithoutCancel(ctx)
-	for _, path := range []string{c.catalog(p.ID).Path, c.Layout.Files(p.ID)} {
-		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-			return errors.Join(sdk.ErrProjectExists.Errorf("project %q is not registered, but %s exists; move it away first", p.ID, path),
-				err, c.Registry.Forget(undo, p.ID))
+// unclaimed refuses an id whose files are there already. They belong to somebody,
+// perhaps to a project whose registry was restored from an older copy, and must
+// be left alone, by the sweep after a crash as well.
+func (c *Commands) unclaimed(id string) error {
+	for _, path := range []string{c.catalog(id).Path, c.Layout.Files(id)} {
+		_, err := os.Lstat(path)
+		if err == nil {
+			return sdk.ErrProjectExists.Errorf("project %q is not registered, but %s exists; move it away first", id, path)
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return disk.Explain(err)
 		}
 	}
+	return nil
+}
+
+// bringUp makes the files of a reserved project and activates it, or undoes the
+// reservation.
+func (c *Commands) bringUp(ctx context.Context, p registry.Project, key registry.Key) error {
 	err := c.Files.CreateProject(p.ID)
 	if err == nil {
 		err = c.Engine.Create(ctx, c.catalog(p.ID))
@@ -94,7 +103,7 @@ func (c *Commands) bringUp(ctx context.Context, p registry.Project, key registry
 		err = c.Registry.Activate(ctx, p, key)
 	}
 	if err != nil {
-		return errors.Join(err, c.remove(undo, p.ID))
+		return errors.Join(err, c.remove(context.WithoutCancel(ctx), p.ID))
 	}
 	return nil
 }

@@ -59,8 +59,9 @@ func (r *Registry) Projects(state State) []Project {
 }
 
 // Reserve takes the id of a new project in state creating. It returns
-// ErrProjectExists if the id is taken in any state.
-func (r *Registry) Reserve(ctx context.Context, p Project) error {
+// ErrProjectExists if the id is taken in any state, or what unclaimed returns: it
+// says whether the disk is free of that id, and runs before anything is written.
+func (r *Registry) Reserve(ctx context.Context, p Project, unclaimed func() error) error {
 	p.State = Creating
 	return r.write(ctx, func(s *engine.Session) error {
 		r.mu.RLock()
@@ -68,6 +69,9 @@ func (r *Registry) Reserve(ctx context.Context, p Project) error {
 		r.mu.RUnlock()
 		if taken {
 			return sdk.ErrProjectExists.Errorf("project %q already exists", p.ID)
+		}
+		if err := unclaimed(); err != nil {
+			return err
 		}
 		return r.put(s, p)
 	}, func() { r.projects[p.ID] = p })

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/duckdb/duckdb-go/v2"
@@ -42,7 +43,7 @@ var intents = map[duckdb.StmtType]Intent{
 // like by their kind, functions such as enable_logging or checkpoint by the plan,
 // in which views and macros are expanded, and writes to the service's metadata.
 func (s *Session) Inspect(st sql.Statement) (Intent, error) {
-	kind, returning, err := s.kind(st.SQL())
+	kind, returning, err := s.kind(st)
 	if err != nil {
 		return 0, err
 	}
@@ -67,14 +68,17 @@ func (s *Session) Inspect(st sql.Statement) (Intent, error) {
 
 // kind prepares a statement and tells what it is, and whether it is a change that
 // returns rows: any other change has the one column Count.
-func (s *Session) kind(text string) (kind duckdb.StmtType, returning bool, err error) {
+func (s *Session) kind(st sql.Statement) (kind duckdb.StmtType, returning bool, err error) {
 	err = s.conn.Raw(func(raw any) error {
-		prepared, err := raw.(driver.Conn).Prepare(text)
+		prepared, err := raw.(driver.Conn).Prepare(st.SQL())
 		if err != nil {
 			return err
 		}
 		defer prepared.Close()
 		stmt := prepared.(*duckdb.Stmt)
+		if err := checkParameters(stmt, len(st.Args())); err != nil {
+			return err
+		}
 		if kind, err = stmt.StatementType(); err != nil || !changes[kind] {
 			return err
 		}
@@ -83,14 +87,32 @@ func (s *Session) kind(text string) (kind duckdb.StmtType, returning bool, err e
 		return err
 	})
 	var de *duckdb.Error
+	var known *sdk.Error
 	switch {
 	case err == nil:
 		return kind, returning, nil
-	case errors.As(err, &de):
+	case errors.As(err, &de), errors.As(err, &known):
 		return 0, false, s.fail(err)
 	default:
 		return 0, false, sdk.ErrSQL.Errorf("send exactly one statement; a PIVOT must name its values with IN")
 	}
+}
+
+// checkParameters compares the parameters of a statement with the values for them.
+func checkParameters(stmt *duckdb.Stmt, values int) error {
+	if n := stmt.NumInput(); n != values {
+		return sdk.ErrSQL.Errorf("the statement has %d parameters, but params has %d values", n, values)
+	}
+	for i := range values {
+		name, err := stmt.ParamName(i + 1)
+		if err != nil {
+			return err
+		}
+		if _, err := strconv.Atoi(name); err != nil {
+			return sdk.ErrSQL.Errorf("parameter $%s has a name; write ? or $1", name)
+		}
+	}
+	return nil
 }
 
 // changes are the statements that can have RETURNING.

@@ -74,6 +74,7 @@ func (c *Command) validate(payload []byte) error {
 		return err
 	}
 	violations := flatten(invalid)
+	slices.SortFunc(violations, func(a, b Violation) int { return strings.Compare(a.Pointer, b.Pointer) })
 	return &InputError{
 		Err:        sdk.ErrMalformed.Errorf("%s", describe(violations)).At(violations[0].Pointer),
 		Violations: violations,

@@ -56,7 +56,7 @@ func TestConfigFaults(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ name, file, want string }{
 		{"unknown setting", "datadir: /x", "datadir"},
-		{"unknown setting below", "queue:\n  lenght: 1", "lenght"},
+		{"unknown setting below", "queue:\n  size: 1", "size"},
 		{"wrong type", "queue:\n  length: many", "length"},
 		{"wrong duration", "queue:\n  wait: soon", "queue.wait"},
 		{"no YAML", "a: [", "read the config file"},

@@ -76,7 +76,7 @@ func TestInputIsValidated(t *testing.T) {
 	}{
 		{`{"name":"a","count":9007199254740993,"inner":[{"key":"k"}]}`, nil},
 		{`{}`, []pluginhost.Violation{{Pointer: "/name", Detail: "is required"}}},
-		{`{"name":"a","nmae":1,"x/y":2}`, []pluginhost.Violation{{Pointer: "/nmae", Detail: "unknown field"}, {Pointer: "/x~1y", Detail: "unknown field"}}},
+		{`{"name":"a","nick":1,"x/y":2}`, []pluginhost.Violation{{Pointer: "/nick", Detail: "unknown field"}, {Pointer: "/x~1y", Detail: "unknown field"}}},
 		{`{"name":1}`, []pluginhost.Violation{{Pointer: "/name", Detail: "got number, want string"}}},
 		{`{"name":"a","inner":[{"key":"k"},{}]}`, []pluginhost.Violation{{Pointer: "/inner/1/key", Detail: "is required"}}},
 		{`[]`, []pluginhost.Violation{{Pointer: "", Detail: "got array, want object"}}},

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/go-hclog"
@@ -340,13 +341,15 @@ func TestDropGoesOnWithoutItsClient(t *testing.T) {
 		})
 		dropped <- err
 	}()
-	for {
-		if _, err := s.Host.Registry.Project("1"); err != nil {
-			break // it is gone for clients, while the drop waits for the session
-		}
+	poll := time.NewTicker(time.Millisecond)
+	defer poll.Stop()
+	for err = error(nil); err == nil; _, err = s.Host.Registry.Project("1") {
+		<-poll.C // until it is gone for clients, while the drop waits for the session
 	}
 	leave()
 	session.Close()
-	<-dropped
+	if err := <-dropped; err != nil {
+		t.Error(err)
+	}
 	nothingLeft(t, s, "1")
 }

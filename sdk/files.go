@@ -12,9 +12,12 @@ type FileSpec struct {
 	ContentType string
 	Tags        []string
 	Permanent   bool
-	MaxAgeDays  int   // until the file may be removed; 0 is the default of 15; ignored when Permanent
+	MaxAgeDays  int   // until the file may be removed, at most MaxFileAgeDays; 0 is the default of 15; ignored when Permanent
 	SizeBytes   int64 // expected; 0 is unknown
 }
+
+// MaxFileAgeDays is a hundred years; a file that is to stay is permanent.
+const MaxFileAgeDays = 36500
 
 // FileInfo is a file of the project as the API shows it. Times are UTC.
 type FileInfo struct {

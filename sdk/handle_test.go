@@ -48,6 +48,11 @@ func TestWrongDeclarations(t *testing.T) {
 				ID string `json:"id" in:"header"`
 			}, response, response]("probe.Run")
 		}, `field ID: in:"header" is neither "path" nor "query"`},
+		"parameter without a name": {func() {
+			handle[struct {
+				ID string `in:"query"`
+			}, response, response]("probe.Run")
+		}, "field ID: an in tag needs a json tag"},
 		"route without a slash": {func() { sdk.GET("x") }, "route GET x must start with /"},
 		"empty route":           {func() { sdk.PUT("") }, "route PUT  must start with /"},
 		"declared twice": {func() {

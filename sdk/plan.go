@@ -138,7 +138,7 @@ func encode(plan any) (*pluginv1.InvokeResponse, error) {
 		return &pluginv1.InvokeResponse{Result: &pluginv1.InvokeResponse_Rows{Rows: &pluginv1.Rows{
 			Statement: statement(p.Statement), MaxRows: p.MaxRows, Head: head,
 			TypedColumns: p.TypedColumns, ErrorsAreAnswers: p.ErrorsAreAnswers,
-			TimeoutSeconds: uint32(p.Timeout / time.Second),
+			TimeoutSeconds: uint32((p.Timeout + time.Second - 1) / time.Second), // less than one is not none
 		}}}, nil
 	case Unit:
 		return &pluginv1.InvokeResponse{Result: &pluginv1.InvokeResponse_Unit{Unit: p.proto()}}, nil

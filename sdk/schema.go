@@ -51,6 +51,9 @@ func inputSchema(t reflect.Type) ([]byte, []*pluginv1.Parameter, error) {
 			return nil, nil, fmt.Errorf(`field %s: in:%q is neither "path" nor "query"`, f.Name, in)
 		}
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if name == "" {
+			return nil, nil, fmt.Errorf("field %s: an in tag needs a json tag with the name of the parameter", f.Name)
+		}
 		params = append(params, &pluginv1.Parameter{Name: name, Location: location})
 	}
 	return schema, params, nil
@@ -97,7 +100,7 @@ func collectSchemers(t reflect.Type, found map[reflect.Type]*jsonschema.Schema, 
 		collectSchemers(t.Elem(), found, seen)
 	case reflect.Struct:
 		for i := range t.NumField() {
-			if f := t.Field(i); f.IsExported() {
+			if f := t.Field(i); f.IsExported() || f.Anonymous {
 				collectSchemers(f.Type, found, seen)
 			}
 		}

@@ -17,8 +17,8 @@ type color string
 
 func (color) JSONSchema() *jsonschema.Schema { return sdk.Enum("red", "blue") }
 
-// Common is shared by requests.
-type Common struct {
+// common is shared by requests.
+type common struct {
 	Bucket sdk.Name `json:"bucket" in:"path"`
 }
 
@@ -27,7 +27,7 @@ type options struct {
 }
 
 type everything struct {
-	Common
+	common
 	Text    string          `json:"text" jsonschema:"some text"`
 	Number  int64           `json:"number,omitempty"`
 	Limit   sdk.PageLimit   `json:"limit,omitempty" in:"query"`

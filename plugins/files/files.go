@@ -33,7 +33,7 @@ func prepare(c *sdk.Context, in api.PrepareRequest) (api.PrepareResponse, error)
 	}
 	f, err := c.Files().Create(sdk.FileSpec{
 		Name: string(in.Name), ContentType: in.ContentType, Tags: in.Tags, Permanent: in.IsPermanent,
-		MaxAgeDays: in.MaxAgeDays, SizeBytes: in.SizeBytes,
+		MaxAgeDays: int(in.MaxAgeDays), SizeBytes: int64(in.SizeBytes),
 	})
 	if err != nil {
 		return api.PrepareResponse{}, err
@@ -59,7 +59,7 @@ func register(c *sdk.Context, in api.RegisterRequest) (sdk.FileInfo, error) {
 		in.Name = sdk.Name(path.Base(in.Path))
 	}
 	return c.Files().RegisterPath(in.Path, sdk.FileSpec{
-		Name: string(in.Name), ContentType: in.ContentType, Tags: in.Tags, Permanent: in.IsPermanent, MaxAgeDays: in.MaxAgeDays,
+		Name: string(in.Name), ContentType: in.ContentType, Tags: in.Tags, Permanent: in.IsPermanent, MaxAgeDays: int(in.MaxAgeDays),
 	})
 }
 

@@ -26,7 +26,7 @@ func create(_ *sdk.Context, in api.CreateRequest) (sdk.Unit, error) {
 		if !c.def.IsZero() {
 			unit.Require = append(unit.Require, sdk.Expect(
 				sql.New("SELECT 1 WHERE TRY_CAST(? AS ?) IS NOT NULL", c.def, c.ddlType),
-				sdk.ErrInvalid.Errorf("Invalid default value for column %q: it is not a valid %s.", c.name, c.ddlType.SQL()).At("/columns")))
+				sdk.ErrInvalid.Errorf("Invalid default value for column %q: it is not a valid %s.", c.name, c.ddlType.SQL()).At(fmt.Sprintf("/columns/%d/default", i))))
 		}
 	}
 	unit.Do = append([]sql.Statement{sql.New("CREATE TABLE ? (?)", t, ddl)}, forget(t)...)

@@ -16,7 +16,7 @@ type source struct {
 	path    string
 	options api.CSVOptions
 	columns []string // in the order of the file
-	header  bool     // the first line names them
+	header  bool     // the first line after the ignored ones names them
 }
 
 func importFile(c *sdk.Context, in api.ImportRequest) (sdk.Unit, error) {
@@ -63,8 +63,8 @@ func checkCSV(o *api.CSVOptions) error {
 	if len(*o.Enclosure) > 1 || *o.Enclosure == o.Delimiter || utf8.RuneCountInString(*o.Enclosure) != len(*o.Enclosure) {
 		return api.ErrCSVParams.Errorf("enclosure %q must be empty or one ASCII character other than the delimiter", *o.Enclosure).At("/csv/enclosure")
 	}
-	if o.IgnoredLines < 0 {
-		return api.ErrCSVParams.Errorf("ignoredLines must not be negative").At("/csv/ignoredLines")
+	if o.IgnoredLines < 0 || o.IgnoredLines > maxIgnoredLines {
+		return api.ErrCSVParams.Errorf("ignoredLines must be 0 to %d", maxIgnoredLines).At("/csv/ignoredLines")
 	}
 	return nil
 }
@@ -78,14 +78,15 @@ func open(c *sdk.Context, in api.ImportRequest) (source, error) {
 	if f.State != sdk.FileRegistered {
 		return source{}, api.ErrNoContent.Errorf("file %q is %s; upload and register it first (storage.fileNotUploaded)", f.ID, f.State).At("/fileId")
 	}
-	src := source{path: f.HostPath, options: in.CSV, columns: in.Columns}
-	if in.Columns == nil {
-		src.header = true
-		if src.columns, err = readHeader(c, src); err != nil {
-			return source{}, err
-		}
+	src := source{path: f.HostPath, options: in.CSV, columns: in.Columns, header: in.Columns == nil}
+	if !src.header && in.CSV.IgnoredLines == 0 {
+		return src, nil
 	}
-	return src, nil
+	lines, err := readHead(c, src)
+	if err == nil && src.header {
+		src.columns, err = header(lines, in.CSV)
+	}
+	return src, err
 }
 
 // checkColumns compares the file's columns with the table's. Case counts, as in

@@ -43,7 +43,8 @@ func TestImport(t *testing.T) {
 		header string // empty when the request has columns
 	}{
 		"header":        {orders(), "orders.csv", api.ImportRequest{}, "id,name,price"},
-		"columns":       {orders(), "orders.csv", api.ImportRequest{Columns: []string{"price", "id"}, CSV: api.CSVOptions{IgnoredLines: 1}}, ""},
+		"columns":       {orders(), "orders.csv", api.ImportRequest{Columns: []string{"price", "id"}}, ""},
+		"ignored_lines": {orders(), "orders.csv", api.ImportRequest{Columns: []string{"price", "id"}, CSV: api.CSVOptions{IgnoredLines: 1}}, "Price,ID"},
 		"key":           {keyed(), "orders.csv", api.ImportRequest{}, "id,name"},
 		"string_table":  {stringTable(), "orders.csv", api.ImportRequest{}, `id,"odd""name"`},
 		"own_timestamp": {stringTable(), "orders.csv", api.ImportRequest{Columns: []string{"id", "_timestamp"}}, ""},
@@ -80,6 +81,7 @@ func TestImportHeader(t *testing.T) {
 		"mark and quotes":  {api.CSVOptions{}, []string{"\ufeff\"id\",\"name\""}, []string{"id", "name"}},
 		"other quotes":     {api.CSVOptions{Enclosure: ptr("'")}, []string{"'id',name"}, []string{"id", "name"}},
 		"other delimiter":  {api.CSVOptions{Delimiter: "|"}, []string{"id|name"}, []string{"id", "name"}},
+		"ignored lines":    {api.CSVOptions{IgnoredLines: 2}, []string{"\ufeff\"made\",by", "", "id,name", "1,2"}, []string{"id", "name"}},
 		"quotes are texts": {api.CSVOptions{Enclosure: ptr(""), Delimiter: ";"}, []string{"id;name"}, []string{"id", "name"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -135,6 +137,22 @@ func TestImportRefusesHeader(t *testing.T) {
 	}
 }
 
+// An ignored line must not hide the rows after it.
+func TestImportRefusesIgnoredLines(t *testing.T) {
+	t.Parallel()
+	for _, line := range []string{`"made`, `made, "by`, `"made"by"`, `"made" by`} {
+		for _, columns := range [][]string{nil, {"id"}} {
+			h := importing(t, orders(), registered("orders.csv"))
+			header(h, "plain", line, "id", "1")
+			x := sdktest.Invoke(h, api.Import, api.ImportRequest{TableRequest: ofOrders, FileID: "7", Columns: columns, CSV: api.CSVOptions{IgnoredLines: 2}})
+			var e *sdk.Error
+			if !errors.Is(x.Err(), sdk.ErrCSV) || !errors.As(x.Err(), &e) || e.Meta["row"] != "2" {
+				t.Errorf("%s: %v, want row 2 refused", line, x.Err())
+			}
+		}
+	}
+}
+
 // What is wrong with the request itself is found before anything is looked at.
 func TestImportRefusesOptions(t *testing.T) {
 	t.Parallel()
@@ -151,6 +169,7 @@ func TestImportRefusesOptions(t *testing.T) {
 		{api.CSVOptions{Enclosure: ptr(",")}, "/csv/enclosure"},
 		{api.CSVOptions{Delimiter: `"`}, "/csv/enclosure"},
 		{api.CSVOptions{IgnoredLines: -1}, "/csv/ignoredLines"},
+		{api.CSVOptions{IgnoredLines: 981}, "/csv/ignoredLines"},
 	} {
 		x := sdktest.Invoke(sdktest.New(t, plugin()), api.Import, api.ImportRequest{TableRequest: ofOrders, FileID: "7", CSV: tt.options})
 		var e *sdk.Error

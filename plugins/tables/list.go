@@ -76,12 +76,12 @@ func readToken(token string) (object, error) {
 	if token == "" {
 		return object{}, nil
 	}
-	var names [2]string
+	var names []string
 	raw, err := base64.RawURLEncoding.DecodeString(token)
 	if err == nil {
 		err = json.Unmarshal(raw, &names)
 	}
-	if err != nil {
+	if err != nil || len(names) != 2 {
 		return object{}, sdk.ErrMalformed.Errorf("pageToken is not one that this list gave").At("/pageToken")
 	}
 	return object{Bucket: names[0], Name: names[1]}, nil

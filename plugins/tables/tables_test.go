@@ -208,7 +208,7 @@ func TestListInParts(t *testing.T) {
 
 func TestWrongPageToken(t *testing.T) {
 	t.Parallel()
-	for _, token := range []string{"x", "!!", "eyJhIjoxfQ", "WzEsMl0", "WyJhIg"} {
+	for _, token := range []string{"x", "!!", "eyJhIjoxfQ", "WzEsMl0", "WyJhIg", "bnVsbA", "W10", "WyJhIl0"} {
 		h := sdktest.New(t, plugin())
 		err := sdktest.Invoke(h, api.List, api.ListRequest{PageToken: token}).Err()
 		var e *sdk.Error

@@ -103,7 +103,10 @@ func parseDecimal(c api.ColumnSpec, pointer string) (sql.Statement, error) {
 // number is an integer in the text of a statement, where no value can be bound.
 func number(n int) sql.Statement { return sql.Raw(strconv.Itoa(n)) }
 
-var numeric = regexp.MustCompile(`^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$`)
+var (
+	numeric = regexp.MustCompile(`^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$`)
+	integer = regexp.MustCompile(`^[+-]?\d+$`)
+)
 
 // parseDefault checks a default where its type makes it plain and quotes it.
 // Dates and the like are checked by the Unit that uses it.
@@ -129,6 +132,9 @@ func parseDefault(c api.ColumnSpec, base, pointer string) (sql.Statement, error)
 	default:
 		if !numeric.MatchString(value) {
 			return invalid("Invalid default value for column %q. Expected numeric value, got %q.", c.Name, value)
+		}
+		if base != "DECIMAL" && base != "DOUBLE" && base != "REAL" && !integer.MatchString(value) {
+			return invalid("Invalid default value for column %q. Expected integer value, got %q.", c.Name, value)
 		}
 	}
 	return sql.New("?", sql.Literal(value)), nil

@@ -105,8 +105,15 @@ func Join(separator template, parts []Statement) Statement {
 }
 
 // Raw is a statement that a user wrote, with its values. It must run only where
-// the user's own rights are the limit: see the query command.
-func Raw(text string, args ...any) Statement { return Statement{text: text, args: args} }
+// the user's own rights are the limit: see the query command. It panics for a
+// value that cannot be bound, as New does.
+func Raw(text string, args ...any) Statement {
+	b := builder{}
+	for _, a := range args {
+		b.bind(a)
+	}
+	return Statement{text: text, args: b.args}
+}
 
 type builder struct {
 	text strings.Builder
@@ -126,20 +133,24 @@ func (b *builder) add(part any) {
 		b.args = append(b.args, p.args...)
 	case []Statement:
 		b.add(Join(", ", p))
-	case nil, bool, int64, float64, string, []byte, RowsAffected, Elapsed:
-		b.bind(p)
-	case int:
-		b.bind(int64(p))
-	case uint32:
-		b.bind(int64(p))
 	default:
-		panic(fmt.Sprintf("sql: cannot bind a %T", part))
+		b.text.WriteByte('?')
+		b.bind(p)
 	}
 }
 
-func (b *builder) bind(v any) {
-	b.text.WriteByte('?')
-	b.args = append(b.args, v)
+// bind adds a value for a mark.
+func (b *builder) bind(value any) {
+	switch v := value.(type) {
+	case nil, bool, int64, float64, string, []byte, RowsAffected, Elapsed:
+	case int:
+		value = int64(v)
+	case uint32:
+		value = int64(v)
+	default:
+		panic(fmt.Sprintf("sql: cannot bind a %T", value))
+	}
+	b.args = append(b.args, value)
 }
 
 // quoteName quotes an identifier. A NUL would end DuckDB's input early, so it

@@ -41,7 +41,7 @@ func TestNew(t *testing.T) {
 		"join of none":       {sql.Join(", ", nil), "", nil},
 		"separator is plain": {sql.Join(" ? ", []sql.Statement{sql.New("a"), sql.New("b")}), "a ? b", nil},
 		"raw":                {sql.Raw("SELECT '?' WHERE a = ?", "x"), "SELECT '?' WHERE a = ?", []any{"x"}},
-		"raw, spliced":       {sql.New("SELECT * FROM (?)", sql.Raw("SELECT '?', ?", 1)), "SELECT * FROM (SELECT '?', ?)", []any{1}},
+		"raw, spliced":       {sql.New("SELECT * FROM (?)", sql.Raw("SELECT '?', ?", 1)), "SELECT * FROM (SELECT '?', ?)", []any{int64(1)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -82,6 +82,7 @@ func TestNewPanics(t *testing.T) {
 		"struct":           {func() { sql.New("?", struct{}{}) }, "cannot bind a struct {}"},
 		"list of values":   {func() { sql.New("?", []string{"a"}) }, "cannot bind a []string"},
 		"pointer":          {func() { sql.New("?", new(int)) }, "cannot bind a *int"},
+		"raw":              {func() { sql.Raw("?", struct{}{}) }, "cannot bind a struct {}"},
 		"type of a string": {func() { sql.New("?", kind("a")) }, "cannot bind a sql_test.kind"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -78,6 +78,8 @@ func (c *cell) open(ctx context.Context, cfg Config, cat Catalog) error {
 	settings := []sql.Statement{
 		sql.New("SET autoinstall_known_extensions = false"),
 		sql.New("SET autoload_known_extensions = false"),
+		// Wherever the service runs, a time without a zone is UTC.
+		sql.New("SET GLOBAL TimeZone = 'UTC'"),
 		sql.New("SET checkpoint_threshold = ?", sql.Literal(checkpointThreshold)),
 		sql.New("SET temp_directory = ?", sql.Literal(temp)),
 		sql.New("SET allowed_directories = [?]", literals(append([]string{c.pipes}, cat.Reach...))),

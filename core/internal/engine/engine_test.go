@@ -307,6 +307,15 @@ func TestStreamReportsALateError(t *testing.T) {
 	}
 }
 
+// Times mean the same wherever the service runs.
+func TestTimesWithoutZoneAreUTC(t *testing.T) {
+	t.Parallel()
+	s := open(t).session(t)
+	if ok, err := s.HasRows(sql.Raw("SELECT 1 WHERE current_setting('TimeZone') = 'UTC' AND now()::TIMESTAMP = now() AT TIME ZONE 'UTC'")); !ok || err != nil {
+		t.Errorf("the time zone is another one: %v", err)
+	}
+}
+
 func TestClosingAStreamStopsItsStatement(t *testing.T) {
 	t.Parallel()
 	f := open(t)
@@ -337,6 +346,7 @@ func TestCSVErrorsNameRowColumnAndValue(t *testing.T) {
 		{"too many", "a,b\n1,x\n2,z,k\n", `row 3 has 3 values where 2 columns are expected`},
 		{"too few", "a,b\n1,x\n2\n", `row 3 has 1 values where 2 columns are expected`},
 		{"open quote", "a,b\n1,\"x\n", `row 2 opens a quote that is never closed`},
+		{"mixed line ends", "a,b\n1,x\r\n2,z\r3,k\n", "the file mixes line ends (LF, CR LF, CR) outside of quotes, or has a quote where none may stand"},
 		{"encoding", "a,b\n1,\xff\xfe\n", `row 2 is not valid UTF-8`},
 	} {
 		if err := os.WriteFile(path, []byte(tc.content), 0o600); err != nil {

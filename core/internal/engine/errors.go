@@ -50,6 +50,9 @@ func classify(ctx context.Context, err error) error {
 	if strings.Contains(de.Msg, "CSV Error on Line") {
 		return csvError(de.Msg)
 	}
+	if strings.Contains(de.Msg, "CSV Parser state machine") {
+		return sdk.ErrCSV.Errorf("the file mixes line ends (LF, CR LF, CR) outside of quotes, or has a quote where none may stand")
+	}
 	switch de.Type {
 	case duckdb.ErrorTypeTransaction:
 		if strings.Contains(message, "Attempting to write to database") {

@@ -65,6 +65,9 @@ func (s *Store) Create(ctx context.Context, project string, spec sdk.FileSpec) (
 }
 
 func (s *Store) create(ctx context.Context, project string, spec sdk.FileSpec, state string) (registry.File, error) {
+	if spec.MaxAgeDays < 0 || spec.MaxAgeDays > sdk.MaxFileAgeDays || spec.SizeBytes < 0 {
+		return registry.File{}, sdk.ErrInvalid.Errorf("a file is kept 0 to %d days and has no negative size", sdk.MaxFileAgeDays)
+	}
 	id, err := s.Registry.NextID(ctx)
 	if err != nil {
 		return registry.File{}, err

@@ -144,6 +144,23 @@ func TestFilesOfOtherProjectsDoNotExist(t *testing.T) {
 	}
 }
 
+func TestBoundsOfAFile(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	for _, spec := range []sdk.FileSpec{{MaxAgeDays: -1}, {MaxAgeDays: sdk.MaxFileAgeDays + 1}, {SizeBytes: -1}} {
+		if _, err := h.Files.Create(t.Context(), "1", spec); !errors.Is(err, sdk.ErrInvalid) {
+			t.Errorf("%+v: got %v", spec, err)
+		}
+	}
+	f, err := h.Files.Create(t.Context(), "1", sdk.FileSpec{MaxAgeDays: sdk.MaxFileAgeDays})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := h.Files.Get(t.Context(), "1", f.ID); err != nil || !got.Expires.Equal(f.Created.AddDate(0, 0, sdk.MaxFileAgeDays)) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 // brokenBody fails after some bytes, as a client that leaves does.
 func brokenBody(text string, err error) io.Reader {
 	return io.MultiReader(strings.NewReader(text), errReader{err})

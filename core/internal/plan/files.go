@@ -60,6 +60,6 @@ func (x *Executor) proto(f registry.File) *pluginv1.File {
 func fileSpec(s *pluginv1.FileSpec) sdk.FileSpec {
 	return sdk.FileSpec{
 		Name: s.GetName(), ContentType: s.GetContentType(), Tags: s.GetTags(), Permanent: s.GetPermanent(),
-		MaxAgeDays: int(s.GetMaxAgeDays()), SizeBytes: s.GetSizeBytes(),
+		MaxAgeDays: int(int32(s.GetMaxAgeDays())), SizeBytes: s.GetSizeBytes(),
 	}
 }

@@ -2,7 +2,27 @@
 // plugins to Call.
 package api
 
-import "github.com/keboola/duckdb-storage/sdk"
+import (
+	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/keboola/duckdb-storage/sdk"
+)
+
+// Days is how long a file is kept, up to sdk.MaxFileAgeDays; 0 is the default.
+type Days int
+
+// JSONSchema describes the bounds.
+func (Days) JSONSchema() *jsonschema.Schema {
+	return &jsonschema.Schema{Type: "integer", Minimum: jsonschema.Ptr(0.0), Maximum: jsonschema.Ptr(float64(sdk.MaxFileAgeDays))}
+}
+
+// Size is a number of bytes.
+type Size int64
+
+// JSONSchema describes the bound.
+func (Size) JSONSchema() *jsonschema.Schema {
+	return &jsonschema.Schema{Type: "integer", Minimum: jsonschema.Ptr(0.0)}
+}
 
 // Prepare reserves a file and says where its bytes are to go.
 var Prepare = sdk.Command[PrepareRequest, PrepareResponse]{Name: "files.Prepare", Summary: "Reserve a file and learn where to upload its bytes."}
@@ -10,11 +30,11 @@ var Prepare = sdk.Command[PrepareRequest, PrepareResponse]{Name: "files.Prepare"
 // PrepareRequest describes the file.
 type PrepareRequest struct {
 	Name        sdk.Name `json:"name"`
-	SizeBytes   int64    `json:"sizeBytes,omitempty" jsonschema:"expected; 0 when unknown"`
+	SizeBytes   Size     `json:"sizeBytes,omitempty" jsonschema:"expected; 0 when unknown"`
 	ContentType string   `json:"contentType,omitempty"`
 	Tags        []string `json:"tags,omitempty"`
 	IsPermanent bool     `json:"isPermanent,omitempty"`
-	MaxAgeDays  int      `json:"maxAgeDays,omitempty" jsonschema:"days to keep the file; default 15"`
+	MaxAgeDays  Days     `json:"maxAgeDays,omitempty" jsonschema:"days to keep the file; default 15"`
 	IsSliced    bool     `json:"isSliced,omitempty" jsonschema:"sliced files are not supported yet"`
 }
 
@@ -53,7 +73,7 @@ type RegisterRequest struct {
 	ContentType string   `json:"contentType,omitempty"`
 	Tags        []string `json:"tags,omitempty"`
 	IsPermanent bool     `json:"isPermanent,omitempty"`
-	MaxAgeDays  int      `json:"maxAgeDays,omitempty"`
+	MaxAgeDays  Days     `json:"maxAgeDays,omitempty"`
 }
 
 // Get shows a file, or returns ErrFileNotFound.

@@ -30,6 +30,13 @@ func TestFirstRecord(t *testing.T) {
 		{`"a""b"`, []string{`a"b`}, true},
 		{`"",""`, []string{"", ""}, true},
 		{`a"b`, []string{`a"b`}, true}, // a quote inside of a field is a text
+		{"a\rb", []string{"a\rb"}, true},
+		{"\"a\"\r\nb", []string{"a"}, true},
+		{`a "b`, []string{`a "b`}, true},
+		{` "a"`, []string{` "a"`}, false}, // DuckDB takes it for a quoted field
+		{"a,\t\"b", []string{"a", "\t\"b"}, false},
+		{`"a" ,b`, []string{"a"}, false},
+		{`"a"b,c`, []string{"a"}, false},
 		{`"`, []string{""}, false},
 		{`a,"b`, []string{"a", "b"}, false},
 		{`"a""`, []string{`a"`}, false},

@@ -25,6 +25,10 @@ const (
 	// checkpointThreshold keeps checkpoints, which cost time in proportion to
 	// the number of tables, away from single requests.
 	checkpointThreshold = "256MB"
+	// lateRows is the largest LIMIT for which DuckDB fetches columns late. With its
+	// default of 50 the LIMIT 100 of a preview plans a join of row ids and a sort,
+	// and takes twice as long (measured, DuckDB 1.5.6).
+	lateRows = 1000
 )
 
 // cell is one in-memory DuckDB instance.
@@ -81,6 +85,7 @@ func (c *cell) open(ctx context.Context, cfg Config, cat Catalog) error {
 		// Wherever the service runs, a time without a zone is UTC.
 		sql.New("SET GLOBAL TimeZone = 'UTC'"),
 		sql.New("SET checkpoint_threshold = ?", sql.Literal(checkpointThreshold)),
+		sql.New("SET late_materialization_max_rows = ?", sql.Literal(fmt.Sprint(lateRows))),
 		sql.New("SET temp_directory = ?", sql.Literal(temp)),
 		sql.New("SET allowed_directories = [?]", literals(append([]string{c.pipes}, cat.Reach...))),
 		sql.New("SET allowed_paths = [?]", literals(disk.CatalogFiles(cat.Path))),

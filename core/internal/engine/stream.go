@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/keboola/duckdb-storage/sdk"
 	"github.com/keboola/duckdb-storage/sdk/sql"
 )
@@ -200,6 +202,7 @@ func (s *Session) pipe(query sql.Statement, format Format) (io.ReadCloser, error
 		os.Remove(path)
 		return nil, classify(s.ctx, err)
 	}
+	widen(read)
 	hold, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		read.Close()
@@ -223,6 +226,17 @@ func (s *Session) pipe(query sql.Statement, format Format) (io.ReadCloser, error
 	}
 	p.first = p.first[:n]
 	return p, nil
+}
+
+// pipeBytes is what a pipe holds. With Linux's 64 KiB a streamed export took 1.2
+// times longer (measured: 1.44 to 1.18 of a COPY to nowhere).
+const pipeBytes = 1 << 20
+
+// widen gives a pipe room. A kernel that grants less to this user is as well.
+func widen(pipe *os.File) {
+	if raw, err := pipe.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, pipeBytes) })
+	}
 }
 
 // pipeReader is the reading end of a COPY.

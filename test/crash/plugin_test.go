@@ -1,0 +1,155 @@
+package crash_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/keboola/duckdb-storage/test/service"
+)
+
+const (
+	shortPluginRounds = 8
+	// killsOfOneRun is below the five deaths after which a plugin stays down.
+	killsOfOneRun = 4
+	// pluginWork is the latest moment of a kill that is to find the plugin at work;
+	// after that the host does what the plan says.
+	pluginWork = 5 * time.Millisecond
+	// importWork is about how long an import takes.
+	importWork = 150 * time.Millisecond
+)
+
+// excuses are the problems that a client may get when a plugin is killed.
+var excuses = []string{"plugin-died", "plugin-unavailable"}
+
+// The plugin of tables is killed while it imports. The client gets the result or
+// a problem that says so; the table holds all rows or the old ones; the next
+// request is served.
+func TestPlugin(t *testing.T) {
+	seed, rounds := seed(t), rounds(t, shortPluginRounds)
+	dir, moments := dataDir(t), random(seed, 10)
+	files := newShelf()
+	w := newImports(files, "plain")
+	c := prepare(t, dir, map[string]work{"import": w})
+	var s *service.Service
+	hit, answered := 0, 0
+	for round := range rounds {
+		if round%killsOfOneRun == 0 {
+			s = restart(t, s, dir)
+			c = c.at(s)
+		}
+		latest := pluginWork
+		if round%2 == 1 {
+			latest = importWork
+		}
+		got, err := killPlugin(t, s, c, w, between(moments, latest))
+		if err != nil {
+			t.Fatalf("kill %d (CRASH_SEED=%d): %v\n%s", round+1, seed, err, events(s))
+		}
+		if got.problems > 0 {
+			hit++
+		}
+		if got.imported {
+			answered++
+		}
+	}
+	if err := s.Stop(); err != nil {
+		t.Error(err)
+	}
+	if err := checkDisk(dir, map[string]map[string]file{mainProject: files.rows()}); err != nil {
+		t.Error(err)
+	}
+	t.Logf("survived %d kills of a plugin; %d of them hit running work; %d of the imports were done all the same", rounds, hit, answered)
+	if hit == 0 {
+		t.Error("no kill hit running work: this test has shown nothing")
+	}
+}
+
+func restart(t *testing.T, s *service.Service, dir string) *service.Service {
+	t.Helper()
+	if s != nil {
+		if err := s.Stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return start(t, dir)
+}
+
+// outcome is what clients saw of a kill.
+type outcome struct {
+	imported bool
+	problems int
+}
+
+// killPlugin kills the plugin so long after an import and other requests began.
+func killPlugin(t *testing.T, s *service.Service, c clients, w *imports, after time.Duration) (outcome, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), requestTimeout)
+	defer cancel()
+	pid, err := s.PluginPID("tables")
+	if err != nil {
+		return outcome{}, err
+	}
+	process, err := os.FindProcess(pid)
+	if err != nil {
+		return outcome{}, err
+	}
+	imported, read, killed := make(chan error, 1), make(chan error, 1), make(chan struct{})
+	go func() { imported <- w.step(ctx, c) }()
+	go func() { read <- readOn(ctx, c, killed) }()
+	timer := time.NewTimer(after)
+	defer timer.Stop()
+	<-timer.C
+	err = process.Kill()
+	close(killed)
+	importErr, readErr := <-imported, <-read
+	if err != nil {
+		return outcome{}, fmt.Errorf("kill: %w", err)
+	}
+	got := outcome{imported: importErr == nil}
+	for _, err := range []error{importErr, readErr} {
+		if err != nil {
+			got.problems++
+		}
+		if err := excuse(err); err != nil {
+			return got, err
+		}
+	}
+	// The next request is served, by another process, and finds all rows or the
+	// old ones.
+	if _, err := c.main.Do(ctx, http.MethodGet, c.main.Path("tables", w.bucket(), w.table), nil, nil); err != nil {
+		return got, fmt.Errorf("the next request: %w", err)
+	}
+	if again, err := s.PluginPID("tables"); err != nil || again == pid {
+		return got, fmt.Errorf("the plugin has process %d after %d was killed: %w", again, pid, err)
+	}
+	return got, w.check(ctx, c)
+}
+
+// readOn looks at a table until the plugin was killed, and returns the first
+// problem.
+func readOn(ctx context.Context, c clients, killed <-chan struct{}) error {
+	for {
+		if _, err := c.main.Do(ctx, http.MethodGet, c.main.Path("tables"), nil, nil); err != nil {
+			return err
+		}
+		select {
+		case <-killed:
+			return nil
+		default:
+		}
+	}
+}
+
+// excuse returns an error that a killed plugin does not excuse.
+func excuse(err error) error {
+	if err == nil || slices.ContainsFunc(excuses, func(slug string) bool { return service.IsProblem(err, slug) }) {
+		return nil
+	}
+	return errors.Join(errors.New("a killed plugin does not excuse this"), err)
+}

@@ -1,0 +1,137 @@
+package e2e_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/keboola/duckdb-storage/test/service"
+)
+
+// endless runs far longer than any test.
+const endless = "CREATE TABLE b.t%d AS SELECT count(*) AS n FROM range(1000000000) AS x, range(1000000) AS y"
+
+// Writes of a project wait in a line of bounded length and for a bounded time. It
+// is not in a script, because it needs requests side by side.
+func TestQueue(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name     string
+		settings []string
+		writers  int
+		status   int
+		slug     string
+		code     int
+	}{
+		// One runs, one waits: of three, one is refused, whichever came last.
+		{"full", []string{"DUCKDB_STORAGE_QUEUE__LENGTH=1"}, 3, http.StatusTooManyRequests, "queue-full", 2006},
+		// One runs, the other one waits for too long.
+		{"wait", []string{"DUCKDB_STORAGE_QUEUE__WAIT=50ms"}, 2, http.StatusServiceUnavailable, "queue-timeout", 1000},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s := start(t, test.settings...)
+			p, err := s.Admin().CreateProject(t.Context(), "1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := p.CreateBucket(t.Context(), "b"); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			refused := race(ctx, t, p, test.writers)
+			if err := refused.problem(test.status, test.slug, test.code, ""); err != nil {
+				t.Error(err)
+			}
+			// The others' clients have left: the line is free, and none of the
+			// tables was made.
+			if err := writeWhenFree(ctx, p, "CREATE TABLE b.last (id INTEGER)"); err != nil {
+				t.Errorf("a write after the clients left: %v", err)
+			}
+			tables, err := p.Query(t.Context(), "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'b'")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff([][]any{{"last"}}, tables); diff != "" {
+				t.Errorf("tables (-want +got):\n%s", diff)
+			}
+			if err := s.Stop(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// race starts writes side by side, returns the first answer, and takes the others
+// back.
+func race(ctx context.Context, t *testing.T, p service.Project, writers int) *answer {
+	t.Helper()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type outcome struct {
+		answer *answer
+		err    error
+	}
+	outcomes := make(chan outcome)
+	for i := range writers {
+		go func() {
+			a, err := write(ctx, p, fmt.Sprintf(endless, i))
+			outcomes <- outcome{a, err}
+		}()
+	}
+	first := <-outcomes
+	cancel()
+	for range writers - 1 {
+		if other := <-outcomes; other.err == nil {
+			t.Errorf("a second write was answered: %d %s", other.answer.status, other.answer.body)
+		}
+	}
+	if first.err != nil {
+		t.Fatal(first.err)
+	}
+	return first.answer
+}
+
+// writeWhenFree repeats a write while the service says that a repeat may help: it
+// takes a moment to see that a client has left.
+func writeWhenFree(ctx context.Context, p service.Project, sql string) error {
+	poll := time.NewTicker(10 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		_, err := p.Query(ctx, sql)
+		var problem *service.Problem
+		if !errors.As(err, &problem) || !problem.Retryable {
+			return err
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+func write(ctx context.Context, p service.Project, sql string) (*answer, error) {
+	body, err := json.Marshal(map[string]string{"sql": sql})
+	if err != nil {
+		return nil, err
+	}
+	path := p.Path("query")
+	resp, err := p.Send(ctx, http.MethodPost, path, nil, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	a := &answer{request: "POST " + path, path: path, status: resp.StatusCode, header: resp.Header}
+	a.body, err = io.ReadAll(resp.Body)
+	return a, err
+}

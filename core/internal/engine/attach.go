@@ -161,7 +161,7 @@ func (e *Engine) detach(ctx context.Context, cat Catalog, cause error, then func
 	e.waitIdle(ctx, a)
 	var err error
 	if a.cell != nil {
-		err = a.cell.detach(ctx, cat.Alias)
+		err = a.cell.detach(context.WithoutCancel(ctx), cat.Alias)
 	}
 	lonely := e.abandoned(a)
 	if lonely != nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/duckdb/duckdb-go/v2"
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/keboola/duckdb-storage/core/internal/disk"
 	"github.com/keboola/duckdb-storage/sdk/sql"
@@ -36,6 +37,7 @@ type cell struct {
 	name  string
 	db    *gosql.DB
 	pipes string // folder for result streams
+	log   hclog.Logger
 
 	// ddl serialises ATTACH and DETACH: next to a catalog listing they conflict.
 	ddl  sync.Mutex
@@ -48,7 +50,7 @@ func (e *Engine) cell(ctx context.Context, cat Catalog) (*cell, error) {
 	e.mu.Lock()
 	c := e.cells[cat.Cell]
 	if c == nil {
-		c = &cell{name: cat.Cell, pipes: filepath.Join(e.cfg.Layout.Pipes(), cat.Cell)}
+		c = &cell{name: cat.Cell, pipes: filepath.Join(e.cfg.Layout.Pipes(), cat.Cell), log: e.cfg.Logger}
 		e.cells[cat.Cell] = c
 	}
 	e.mu.Unlock()
@@ -148,7 +150,7 @@ func (c *cell) detach(ctx context.Context, alias string) error {
 	defer c.ddl.Unlock()
 	if _, err := c.db.ExecContext(ctx, sql.New("CHECKPOINT ?", sql.Name(alias)).SQL()); err != nil {
 		// The log stays and is replayed at the next attach: nothing is lost.
-		_ = err
+		c.log.Warn("the checkpoint at the end failed", "catalog", alias, "error", err)
 	}
 	_, err := c.db.ExecContext(ctx, sql.New("DETACH ?", sql.Name(alias)).SQL())
 	return classify(ctx, err)

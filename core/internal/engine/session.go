@@ -12,10 +12,13 @@ import (
 
 // Session is one connection with one catalog as its default. It serves one
 // caller: its methods must not run at the same time. All errors are *sdk.Error.
+//
+// All reads of a session see one snapshot, until a transaction ends.
 type Session struct {
 	engine *Engine
 	att    *attachment
 	conn   *gosql.Conn
+	in     scope
 
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -23,6 +26,18 @@ type Session struct {
 	release func()
 	once    sync.Once
 }
+
+// scope is the transaction that a session is in. No statement commits by itself:
+// when an interrupt hits a commit, DuckDB 1.5.6 never ends that transaction, and
+// no checkpoint of the catalog succeeds from then on (measured). So transactions
+// are begun and ended by statements of their own, which nothing interrupts.
+type scope int
+
+const (
+	outside  scope = iota
+	snapshot       // begun by a read, ended by whatever comes next
+	unit           // begun by Begin
+)
 
 func newSession(ctx context.Context, e *Engine, a *attachment) (*Session, error) {
 	s := &Session{engine: e, att: a, release: func() {}}
@@ -33,10 +48,10 @@ func newSession(ctx context.Context, e *Engine, a *attachment) (*Session, error)
 		s.cancel()
 		return nil, s.fail(err)
 	}
-	if _, err := s.conn.ExecContext(s.ctx, sql.New("USE ?", sql.Name(a.cat.Alias)).SQL()); err != nil {
+	if err := s.control(sql.New("USE ?", sql.Name(a.cat.Alias))); err != nil {
 		s.conn.Close()
 		s.cancel()
-		return nil, s.fail(err)
+		return nil, err
 	}
 	return s, nil
 }
@@ -45,6 +60,7 @@ func newSession(ctx context.Context, e *Engine, a *attachment) (*Session, error)
 // twice.
 func (s *Session) Close() {
 	s.once.Do(func() {
+		s.leave()
 		s.stop()
 		s.cancel()
 		s.conn.Close()
@@ -55,8 +71,20 @@ func (s *Session) Close() {
 // Alias is the name of the session's catalog.
 func (s *Session) Alias() string { return s.att.cat.Alias }
 
-// Exec runs one statement and returns the rows it changed.
-func (s *Session) Exec(st sql.Statement) (int64, error) {
+// Exec runs one statement and returns the rows it changed. Outside of a
+// transaction it is one of its own.
+func (s *Session) Exec(st sql.Statement) (n int64, err error) {
+	if s.in == unit {
+		return s.exec(st)
+	}
+	err = s.Transaction(func() error {
+		n, err = s.exec(st)
+		return err
+	})
+	return n, err
+}
+
+func (s *Session) exec(st sql.Statement) (int64, error) {
 	res, err := s.conn.ExecContext(s.ctx, st.SQL(), st.Args()...)
 	if err != nil {
 		return 0, s.fail(err)
@@ -65,41 +93,98 @@ func (s *Session) Exec(st sql.Statement) (int64, error) {
 	return n, s.fail(err)
 }
 
+// control runs a statement that nothing interrupts.
+func (s *Session) control(st sql.Statement) error {
+	if err := s.ctx.Err(); err != nil {
+		return s.fail(err)
+	}
+	_, err := s.conn.ExecContext(context.WithoutCancel(s.ctx), st.SQL())
+	return s.fail(err)
+}
+
 // Transaction runs fn inside a transaction: it commits if fn returns nil and
 // rolls back otherwise. Once the commit has begun, cancelling the session no
 // longer changes the outcome.
 func (s *Session) Transaction(fn func() error) error {
-	if _, err := s.Exec(sql.New("BEGIN TRANSACTION")); err != nil {
+	if err := s.Begin(); err != nil {
 		return err
 	}
 	if err := fn(); err != nil {
-		s.rollback()
+		s.leave()
 		return err
 	}
-	if err := s.ctx.Err(); err != nil {
-		s.rollback()
-		return s.fail(err)
-	}
-	if _, err := s.conn.ExecContext(context.WithoutCancel(s.ctx), "COMMIT"); err != nil {
-		err = s.fail(err)
-		s.rollback()
+	return s.Commit()
+}
+
+// Begin begins a transaction, for callers that cannot use Transaction. It ends
+// with Commit or with the session.
+func (s *Session) Begin() error {
+	s.leave()
+	if err := s.control(sql.New("BEGIN TRANSACTION")); err != nil {
 		return err
 	}
+	s.in = unit
 	return nil
 }
 
-func (s *Session) rollback() {
+// Commit makes the transaction durable. After an error it is rolled back.
+func (s *Session) Commit() error {
+	if err := s.control(sql.New("COMMIT")); err != nil {
+		s.leave()
+		return err
+	}
+	s.in = outside
+	return nil
+}
+
+// look begins a snapshot for a read, unless the session is in a transaction.
+func (s *Session) look() error {
+	if s.in != outside {
+		return nil
+	}
+	if err := s.control(sql.New("BEGIN TRANSACTION")); err != nil {
+		return err
+	}
+	s.in = snapshot
+	return nil
+}
+
+// leave ends the transaction that the session is in: what a unit did is undone.
+func (s *Session) leave() {
+	if s.in == outside {
+		return
+	}
+	s.in = outside
 	if _, err := s.conn.ExecContext(context.WithoutCancel(s.ctx), "ROLLBACK"); err != nil {
 		// The connection is closed with the session, which rolls back as well.
 		s.engine.cfg.Logger.Debug("rollback", "catalog", s.Alias(), "error", err)
 	}
 }
 
-// HasRows reports whether a query returns at least one row.
-func (s *Session) HasRows(st sql.Statement) (bool, error) {
+// query runs a read.
+func (s *Session) query(st sql.Statement) (*gosql.Rows, error) {
+	if err := s.look(); err != nil {
+		return nil, err
+	}
 	rows, err := s.conn.QueryContext(s.ctx, st.SQL(), st.Args()...)
 	if err != nil {
-		return false, s.fail(err)
+		s.forget()
+	}
+	return rows, s.fail(err)
+}
+
+// forget ends a snapshot in which a read failed: DuckDB runs nothing more in it.
+func (s *Session) forget() {
+	if s.in == snapshot {
+		s.leave()
+	}
+}
+
+// HasRows reports whether a query returns at least one row.
+func (s *Session) HasRows(st sql.Statement) (bool, error) {
+	rows, err := s.query(st)
+	if err != nil {
+		return false, err
 	}
 	defer rows.Close()
 	found := rows.Next()
@@ -109,10 +194,9 @@ func (s *Session) HasRows(st sql.Statement) (bool, error) {
 // Objects runs a query and returns each row as a JSON object, in the order of
 // the columns. More than maxRows rows or maxBytes bytes is ErrTooLarge.
 func (s *Session) Objects(st sql.Statement, maxRows, maxBytes int) ([]json.RawMessage, error) {
-	wrapped := sql.New("SELECT to_json(r)::VARCHAR FROM (?\n) AS r LIMIT ?", st, maxRows+1)
-	rows, err := s.conn.QueryContext(s.ctx, wrapped.SQL(), wrapped.Args()...)
+	rows, err := s.query(sql.New("SELECT to_json(r)::VARCHAR FROM (?\n) AS r LIMIT ?", st, maxRows+1))
 	if err != nil {
-		return nil, s.fail(err)
+		return nil, err
 	}
 	defer rows.Close()
 	out, size := []json.RawMessage{}, 0
@@ -132,9 +216,9 @@ func (s *Session) Objects(st sql.Statement, maxRows, maxBytes int) ([]json.RawMe
 // Scan runs a query and calls each for every row with a function that reads its
 // columns, as database/sql does. It is for the registries' small results.
 func (s *Session) Scan(st sql.Statement, each func(scan func(...any) error) error) error {
-	rows, err := s.conn.QueryContext(s.ctx, st.SQL(), st.Args()...)
+	rows, err := s.query(st)
 	if err != nil {
-		return s.fail(err)
+		return err
 	}
 	defer rows.Close()
 	for rows.Next() {

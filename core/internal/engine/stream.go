@@ -163,9 +163,9 @@ func jsonValue(name sql.Statement, columnType string) sql.Statement {
 
 // fetch runs a query with one text column and holds its rows in memory, a line each.
 func (s *Session) fetch(lines sql.Statement) (io.ReadCloser, error) {
-	rows, err := s.conn.QueryContext(s.ctx, lines.SQL(), lines.Args()...)
+	rows, err := s.query(lines)
 	if err != nil {
-		return nil, s.fail(err)
+		return nil, err
 	}
 	defer rows.Close()
 	var b bytes.Buffer
@@ -183,7 +183,14 @@ func (s *Session) fetch(lines sql.Statement) (io.ReadCloser, error) {
 // CopyTo writes the result of a query into a new file within the cell's reach
 // and returns the number of rows. The file is not synced.
 func (s *Session) CopyTo(query sql.Statement, path string, format Format) (int64, error) {
-	return s.Exec(sql.New("COPY (?\n) TO ? (?, use_tmp_file false)", query, sql.Literal(path), sql.Raw(copyOptions[format])))
+	if err := s.look(); err != nil {
+		return 0, err
+	}
+	n, err := s.exec(sql.New("COPY (?\n) TO ? (?, use_tmp_file false)", query, sql.Literal(path), sql.Raw(copyOptions[format])))
+	if err != nil {
+		s.forget()
+	}
+	return n, err
 }
 
 var pipeNumber atomic.Uint64

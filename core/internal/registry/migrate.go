@@ -112,19 +112,17 @@ func (d *migrateDriver) Version() (version int, dirty bool, err error) {
 
 func (d *migrateDriver) SetVersion(version int, dirty bool) error {
 	if dirty {
-		_, err := d.session.Exec(sql.New("BEGIN TRANSACTION"))
-		return err
+		return d.session.Begin()
 	}
 	for _, st := range []sql.Statement{
 		sql.New("DELETE FROM ?", d.table),
 		sql.New("INSERT INTO ? VALUES (?)", d.table, version),
-		sql.New("COMMIT"),
 	} {
 		if _, err := d.session.Exec(st); err != nil {
 			return err
 		}
 	}
-	return nil
+	return d.session.Commit()
 }
 
 func (d *migrateDriver) Run(migration io.Reader) error {

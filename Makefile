@@ -27,7 +27,7 @@ run: build ## serve ./data on 127.0.0.1:8080, log to duckdb-storage.log
 	@bin/duckdb-storage serve --show-next-steps 2>>duckdb-storage.log || { tail -n 5 duckdb-storage.log; exit 1; }
 
 test: build ## every test, in its short form
-	DUCKDB_STORAGE_BIN=$(CURDIR)/bin $(GO) test -timeout 14m ./...
+	TEST_SERVICE_BIN=$(CURDIR)/bin $(GO) test -timeout 14m ./...
 
 race: ## the tests of the host's parts under the race detector
 	$(GO) test -race -timeout 20m ./core/... ./sdk/... ./plugins/...
@@ -43,10 +43,10 @@ check: ## format, vet, lint, contract, rules of the house
 	$(GO) test -count=1 ./test/arch
 
 bench: build ## figures as ratios to raw DuckDB in the same run
-	DUCKDB_STORAGE_BIN=$(CURDIR)/bin $(GO) run ./bench
+	TEST_SERVICE_BIN=$(CURDIR)/bin $(GO) run ./bench
 
 crash: build ## the crash suite in its long form
-	DUCKDB_STORAGE_BIN=$(CURDIR)/bin CRASH_ROUNDS=$(CRASH_ROUNDS) $(GO) test -count=1 -v -timeout 60m ./test/crash
+	TEST_SERVICE_BIN=$(CURDIR)/bin CRASH_ROUNDS=$(CRASH_ROUNDS) $(GO) test -count=1 -v -timeout 60m ./test/crash
 
 fuzz: ## each fuzz test for FUZZ_TIME
 	@grep -rl --include=*_test.go '^func Fuzz' core plugins sdk | while read f; do \

@@ -2,7 +2,7 @@
 // copy of bytes, in the same run on the same machine, and prints ratios. What
 // each of them compares is in README.md.
 //
-//	DUCKDB_STORAGE_BIN=$PWD/bin go run ./bench
+//	TEST_SERVICE_BIN=$PWD/bin go run ./bench
 //	go run ./bench -size-mb 50 -rounds 3 -only import
 //
 // Start with play, which has the list. Each benchmark alternates the two sides

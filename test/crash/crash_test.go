@@ -14,6 +14,7 @@ package crash_test
 import (
 	"context"
 	"flag"
+	"io"
 	"log"
 	"math/rand/v2"
 	"os"
@@ -96,9 +97,10 @@ func dataDir(t *testing.T) string {
 	return dir
 }
 
-func start(t *testing.T, dir string) *service.Service {
+// start starts the service; log gets its log and may be nil.
+func start(t *testing.T, dir string, log io.Writer) *service.Service {
 	t.Helper()
-	s, err := service.Start(t.Context(), service.Options{Bin: bin, DataDir: dir})
+	s, err := service.Start(t.Context(), service.Options{Bin: bin, DataDir: dir, Stderr: log})
 	if err != nil {
 		t.Fatal(err)
 	}

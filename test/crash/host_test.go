@@ -93,7 +93,7 @@ func prepare(t *testing.T, dir string, works map[string]work) clients {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), requestTimeout)
 	defer cancel()
-	s := start(t, dir)
+	s := start(t, dir, nil)
 	main, err := s.Admin().CreateProject(ctx, mainProject)
 	if err != nil {
 		t.Fatal(err)
@@ -139,7 +139,7 @@ func (r *trial) liveAndDie(t *testing.T, works map[string]work, life time.Durati
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), requestTimeout)
 	defer cancel()
-	s := start(t, r.dir)
+	s := start(t, r.dir, nil)
 	plugins, err := s.PluginPIDs()
 	if err != nil {
 		t.Fatal(err)
@@ -187,7 +187,7 @@ func (r *trial) lookAfter(t *testing.T) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), requestTimeout)
 	defer cancel()
-	s := start(t, r.dir)
+	s := start(t, r.dir, nil)
 	if strings.Contains(s.Log(), "swept what an earlier run left half done") {
 		r.sweeps++
 	}

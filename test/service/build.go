@@ -14,7 +14,7 @@ import (
 
 // BinEnv names the folder of a set that is built already: duckdb-storage, and
 // plugins/plugin-<name>. It must be absolute. The Makefile sets it.
-const BinEnv = "DUCKDB_STORAGE_BIN"
+const BinEnv = "TEST_SERVICE_BIN"
 
 // Build makes the host and every plugin of cmd/ and returns their folder. It must
 // be called with the working directory inside the module. The set is kept in the

@@ -77,6 +77,15 @@ func (x *Executor) Run(ctx context.Context, target *pluginv1.Target, accept stri
 	}
 }
 
+// Writes reports whether a plan changes something.
+func Writes(resp *pluginv1.InvokeResponse) bool {
+	switch resp.GetResult().(type) {
+	case *pluginv1.InvokeResponse_Unit, *pluginv1.InvokeResponse_Upload, *pluginv1.InvokeResponse_Export:
+		return true
+	}
+	return false
+}
+
 // Query runs a small read and returns a JSON array of objects.
 func (x *Executor) Query(ctx context.Context, target *pluginv1.Target, st *pluginv1.Statement) ([]byte, error) {
 	s, err := x.session(ctx, target)

@@ -24,7 +24,7 @@ func (c callbacks) failure(i *invocation, callback string, err error) *pluginv1.
 }
 
 func (c callbacks) Query(ctx context.Context, r *pluginv1.QueryRequest) (*pluginv1.QueryResponse, error) {
-	i, ctx, end, err := c.within(ctx, r.GetCallToken())
+	i, ctx, end, err := c.within(ctx, r.GetCallToken(), false)
 	if err != nil {
 		return &pluginv1.QueryResponse{Error: c.failure(nil, "Query", err)}, nil
 	}
@@ -37,7 +37,7 @@ func (c callbacks) Query(ctx context.Context, r *pluginv1.QueryRequest) (*plugin
 }
 
 func (c callbacks) Write(ctx context.Context, r *pluginv1.WriteRequest) (*pluginv1.WriteResponse, error) {
-	i, ctx, end, err := c.within(ctx, r.GetCallToken())
+	i, ctx, end, err := c.within(ctx, r.GetCallToken(), true)
 	if err != nil {
 		return &pluginv1.WriteResponse{Error: c.failure(nil, "Write", err)}, nil
 	}
@@ -50,7 +50,11 @@ func (c callbacks) Write(ctx context.Context, r *pluginv1.WriteRequest) (*plugin
 }
 
 func (c callbacks) Call(ctx context.Context, r *pluginv1.CallRequest) (*pluginv1.CallResponse, error) {
-	i, ctx, end, err := c.within(ctx, r.GetCallToken())
+	called, err := c.host.table.command(r.GetCommand())
+	if err != nil {
+		return &pluginv1.CallResponse{Error: c.failure(nil, "Call", err)}, nil
+	}
+	i, ctx, end, err := c.within(ctx, r.GetCallToken(), isWrite(called))
 	if err != nil {
 		return &pluginv1.CallResponse{Error: c.failure(nil, "Call", err)}, nil
 	}
@@ -63,21 +67,21 @@ func (c callbacks) Call(ctx context.Context, r *pluginv1.CallRequest) (*pluginv1
 }
 
 func (c callbacks) CreateFile(ctx context.Context, r *pluginv1.CreateFileRequest) (*pluginv1.CreateFileResponse, error) {
-	f, e := c.file(ctx, r.GetCallToken(), "CreateFile", func(ctx context.Context, project string) (*pluginv1.File, error) {
+	f, e := c.file(ctx, r.GetCallToken(), "CreateFile", true, func(ctx context.Context, project string) (*pluginv1.File, error) {
 		return c.host.cfg.Executor.CreateFile(ctx, project, r.GetSpec())
 	})
 	return &pluginv1.CreateFileResponse{File: f, Error: e}, nil
 }
 
 func (c callbacks) GetFile(ctx context.Context, r *pluginv1.GetFileRequest) (*pluginv1.GetFileResponse, error) {
-	f, e := c.file(ctx, r.GetCallToken(), "GetFile", func(ctx context.Context, project string) (*pluginv1.File, error) {
+	f, e := c.file(ctx, r.GetCallToken(), "GetFile", false, func(ctx context.Context, project string) (*pluginv1.File, error) {
 		return c.host.cfg.Executor.GetFile(ctx, project, r.GetFileId())
 	})
 	return &pluginv1.GetFileResponse{File: f, Error: e}, nil
 }
 
 func (c callbacks) RegisterFile(ctx context.Context, r *pluginv1.RegisterFileRequest) (*pluginv1.RegisterFileResponse, error) {
-	f, e := c.file(ctx, r.GetCallToken(), "RegisterFile", func(ctx context.Context, project string) (*pluginv1.File, error) {
+	f, e := c.file(ctx, r.GetCallToken(), "RegisterFile", true, func(ctx context.Context, project string) (*pluginv1.File, error) {
 		if r.GetFileId() != "" {
 			return c.host.cfg.Executor.RegisterFile(ctx, project, r.GetFileId())
 		}
@@ -87,15 +91,15 @@ func (c callbacks) RegisterFile(ctx context.Context, r *pluginv1.RegisterFileReq
 }
 
 func (c callbacks) DeleteFile(ctx context.Context, r *pluginv1.DeleteFileRequest) (*pluginv1.DeleteFileResponse, error) {
-	_, e := c.file(ctx, r.GetCallToken(), "DeleteFile", func(ctx context.Context, project string) (*pluginv1.File, error) {
+	_, e := c.file(ctx, r.GetCallToken(), "DeleteFile", true, func(ctx context.Context, project string) (*pluginv1.File, error) {
 		return nil, c.host.cfg.Executor.DeleteFile(ctx, project, r.GetFileId())
 	})
 	return &pluginv1.DeleteFileResponse{Error: e}, nil
 }
 
 // file runs one of the file callbacks for the project of the invocation.
-func (c callbacks) file(ctx context.Context, token, callback string, fn func(ctx context.Context, project string) (*pluginv1.File, error)) (*pluginv1.File, *pluginv1.Error) {
-	i, ctx, end, err := c.within(ctx, token)
+func (c callbacks) file(ctx context.Context, token, callback string, writes bool, fn func(ctx context.Context, project string) (*pluginv1.File, error)) (*pluginv1.File, *pluginv1.Error) {
+	i, ctx, end, err := c.within(ctx, token, writes)
 	if err != nil {
 		return nil, c.failure(nil, callback, err)
 	}

@@ -98,12 +98,20 @@ func LoadConfig(path string, flags map[string]any) (Config, error) {
 		return Config{}, err
 	}
 	var cfg Config
+	var found mapstructure.Metadata
 	err := k.UnmarshalWithConf("", &cfg, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
-		Result: &cfg, TagName: "koanf", WeaklyTypedInput: true, ErrorUnused: true,
+		Result: &cfg, TagName: "koanf", WeaklyTypedInput: true, Metadata: &found,
 		DecodeHook: mapstructure.StringToTimeDurationHookFunc(),
 	}})
+	var faults []error
 	if err != nil {
-		return Config{}, fmt.Errorf("the configuration is not valid: %w", err)
+		faults = append(faults, fmt.Errorf("the configuration is not valid: %s", strings.Join(strings.Fields(err.Error()), " ")))
+	}
+	for _, key := range found.Unused {
+		faults = append(faults, fmt.Errorf("unknown setting %s", key))
+	}
+	if len(faults) > 0 {
+		return Config{}, errors.Join(faults...)
 	}
 	return cfg, cfg.validate()
 }

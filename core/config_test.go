@@ -55,8 +55,8 @@ func TestConfigDefaultsAreValid(t *testing.T) {
 func TestConfigFaults(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ name, file, want string }{
-		{"unknown setting", "datadir: /x", "datadir"},
-		{"unknown setting below", "queue:\n  size: 1", "size"},
+		{"unknown setting", "datadir: /x", "unknown setting datadir"},
+		{"unknown setting below", "queue:\n  size: 1", "unknown setting queue.size"},
 		{"wrong type", "queue:\n  length: many", "length"},
 		{"wrong duration", "queue:\n  wait: soon", "queue.wait"},
 		{"no YAML", "a: [", "read the config file"},

@@ -203,11 +203,14 @@ func (c Config) disabled() map[string]bool {
 // DescribePlugins starts the plugins of a configuration without a service, asks
 // what they offer, and stops them.
 func DescribePlugins(ctx context.Context, cfg Config, log hclog.Logger) ([]pluginhost.Status, error) {
-	runtime, err := os.MkdirTemp("", "duckdb-storage-")
+	runtime, err := os.MkdirTemp("", runPrefix)
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(runtime)
+	if len(runtime) > maxRuntimeDir {
+		return nil, fmt.Errorf("the path %s is longer than %d bytes, in which sockets fit; set TMPDIR to a shorter one", runtime, maxRuntimeDir)
+	}
 	host, err := pluginhost.Open(ctx, pluginhost.Config{Dir: cfg.PluginDir, Disabled: cfg.disabled(), RuntimeDir: runtime, Logger: log})
 	if err != nil {
 		return nil, err

@@ -14,11 +14,8 @@ import (
 const (
 	maxUploadBytes = 2 << 20
 	// sendings is how often the bytes of a file may be sent before it is
-	// registered. It should be 2: the last bytes count. But a kill in the second
-	// upload, after its bytes have their name and before their row is written,
-	// leaves the new bytes with the size and the SHA-256 of the old ones, and
-	// registering makes that final.
-	sendings = 1
+	// registered: the last ones count.
+	sendings = 2
 	// keptFiles is how many registered files stay before the oldest one is deleted.
 	keptFiles = 5
 )

@@ -144,11 +144,28 @@ func (s *Store) Receive(ctx context.Context, project, id string, body io.Reader,
 	if err := open(f); err != nil {
 		return f, err // registered while the bytes came in
 	}
-	if err := disk.Rename(upload.path, s.HostPath(f)); err != nil {
+	if err := s.replace(ctx, f, upload); err != nil {
 		return f, err
 	}
 	f.SizeBytes, f.SHA256, f.State = upload.size, upload.sha256, sdk.FileUploaded
 	return f, s.Registry.Put(context.WithoutCancel(ctx), f)
+}
+
+// replace gives the bytes of an upload the name of their file. The row of earlier
+// bytes says for that time that it may not describe what is there, so that the
+// sweep after a crash measures it.
+func (s *Store) replace(ctx context.Context, f registry.File, upload upload) error {
+	if f.State == sdk.FileUploaded {
+		replacing := f
+		replacing.State = registry.FileReplacing
+		if err := s.Registry.Put(ctx, replacing); err != nil {
+			return err
+		}
+	}
+	if err := disk.Rename(upload.path, s.HostPath(f)); err != nil {
+		return errors.Join(err, s.Registry.Put(context.WithoutCancel(ctx), f))
+	}
+	return nil
 }
 
 // open refuses new content for a file that has its final one.

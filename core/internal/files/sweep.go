@@ -39,10 +39,26 @@ func (s *Store) sweepRow(ctx context.Context, f registry.File) (bool, error) {
 	switch f.State {
 	case registry.FileWriting, registry.FileDeleting:
 		return true, s.remove(ctx, f)
+	case registry.FileReplacing:
+		return true, s.measure(ctx, f)
 	case registry.FileRegistering:
 		return true, s.resume(ctx, f)
 	}
 	return false, nil
+}
+
+// measure makes the row of an uploaded file say what its bytes are.
+func (s *Store) measure(ctx context.Context, f registry.File) error {
+	measured, err := s.adopt(f)
+	if errors.Is(err, sdk.ErrConflict) {
+		measured.State = sdk.FilePrepared // somebody removed the bytes
+		measured.SizeBytes, measured.SHA256 = 0, ""
+	} else if err != nil {
+		return err
+	} else {
+		measured.State = sdk.FileUploaded
+	}
+	return s.Registry.Put(ctx, measured)
 }
 
 // resume finishes a registration: the bytes are in their final place or still

@@ -36,6 +36,8 @@ func TestSweep(t *testing.T) {
 		{"registered", sdk.FileRegistered, final, []string{final}, sdk.FileRegistered, []string{final}, 0},
 		{"export before its first byte", registry.FileWriting, staging, nil, "", nil, 1},
 		{"export half written", registry.FileWriting, staging, []string{staging}, "", nil, 1},
+		{"replacing", registry.FileReplacing, staging, []string{staging}, sdk.FileUploaded, []string{staging}, 1},
+		{"replacing, bytes removed by hand", registry.FileReplacing, staging, nil, sdk.FilePrepared, nil, 1},
 		{"registering, not yet renamed", registry.FileRegistering, final, []string{staging}, sdk.FileRegistered, []string{final}, 1},
 		{"registering, renamed", registry.FileRegistering, final, []string{final}, sdk.FileRegistered, []string{final}, 1},
 		{"registering, bytes removed by hand", registry.FileRegistering, final, nil, registry.FileRegistering, nil, 1},
@@ -75,6 +77,9 @@ func TestSweep(t *testing.T) {
 				t.Errorf("the row is there: %+v, %v", f, err)
 			case tc.wantState != "" && (err != nil || f.State != tc.wantState):
 				t.Errorf("the row is %+v, %v; want state %s", f, err, tc.wantState)
+			}
+			if f.State == sdk.FileUploaded && tc.state == registry.FileReplacing && (f.SHA256 != hash("x") || f.SizeBytes != 1) {
+				t.Errorf("the row does not say what the bytes are: %+v", f)
 			}
 			if diff := cmp.Diff(append([]string{}, tc.wantBytes...), onDisk(t, h)); diff != "" {
 				t.Error(diff)

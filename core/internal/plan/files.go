@@ -51,7 +51,7 @@ func (x *Executor) proto(f registry.File) *pluginv1.File {
 	if !f.Expires.IsZero() {
 		out.Expires = timestamppb.New(f.Expires)
 	}
-	if f.State == registry.FileRegistering {
+	if f.State == registry.FileRegistering || f.State == registry.FileReplacing {
 		out.State = sdk.FileUploaded
 	}
 	return out

@@ -131,7 +131,8 @@ func flatten(e *jsonschema.ValidationError) []Violation {
 // depth is how far into the input an error lies.
 func depth(e *jsonschema.ValidationError) int {
 	deepest := len(e.InstanceLocation)
-	if _, unknown := e.ErrorKind.(*kind.AdditionalProperties); unknown {
+	switch e.ErrorKind.(type) {
+	case *kind.AdditionalProperties, *kind.Required: // about a member
 		deepest++
 	}
 	for _, c := range e.Causes {

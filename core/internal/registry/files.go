@@ -17,6 +17,7 @@ import (
 // client sees are sdk.FilePrepared, FileUploaded and FileRegistered.
 const (
 	FileWriting     = "writing"     // the service itself is writing the bytes
+	FileReplacing   = "replacing"   // the bytes at Path may be older or newer than the row says
 	FileRegistering = "registering" // the bytes move from staging to Path
 	FileDeleting    = "deleting"    // the bytes go, then the row
 )

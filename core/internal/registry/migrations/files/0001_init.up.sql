@@ -11,6 +11,6 @@ CREATE TABLE files (
     expires      TIMESTAMP,        -- NULL for a permanent file
     size_bytes   BIGINT NOT NULL,
     sha256       VARCHAR NOT NULL, -- hex, empty until the bytes are there
-    state        VARCHAR NOT NULL, -- writing, prepared, uploaded, registering, registered, deleting
+    state        VARCHAR NOT NULL, -- writing, prepared, uploaded, replacing, registering, registered, deleting
     path         VARCHAR NOT NULL
 );

@@ -50,12 +50,12 @@ func (s *Store) sweepRow(ctx context.Context, f registry.File) (bool, error) {
 // measure makes the row of an uploaded file say what its bytes are.
 func (s *Store) measure(ctx context.Context, f registry.File) error {
 	measured, err := s.adopt(f)
-	if errors.Is(err, sdk.ErrConflict) {
-		measured.State = sdk.FilePrepared // somebody removed the bytes
-		measured.SizeBytes, measured.SHA256 = 0, ""
-	} else if err != nil {
+	switch {
+	case errors.Is(err, sdk.ErrConflict): // somebody removed the bytes
+		measured.State, measured.SizeBytes, measured.SHA256 = sdk.FilePrepared, 0, ""
+	case err != nil:
 		return err
-	} else {
+	default:
 		measured.State = sdk.FileUploaded
 	}
 	return s.Registry.Put(ctx, measured)

@@ -168,6 +168,37 @@ func TestCallbacksEndWithTheirRequest(t *testing.T) {
 	}
 }
 
+// A command that is declared as a read cannot write, by whatever way.
+func TestReadsCannotWrite(t *testing.T) {
+	t.Parallel()
+	unit := sdk.Unit{Do: []sql.Statement{sql.New("CREATE TABLE t (a INTEGER)")}}
+	write := command[sdk.None]("x.Write")
+	p := sdk.New("x", "1.0.0")
+	sdk.Handle(p, write, func(*sdk.Context, input) (sdk.Unit, error) { return unit, nil }, sdk.Writes())
+	sdk.Handle(p, command[output]("x.Callback"), func(c *sdk.Context, _ input) (output, error) {
+		_, err := c.Write(unit)
+		return output{}, err
+	})
+	sdk.Handle(p, command[output]("x.File"), func(c *sdk.Context, _ input) (output, error) {
+		_, err := c.Files().Create(sdk.FileSpec{Name: "x"})
+		return output{}, err
+	})
+	sdk.Handle(p, command[sdk.None]("x.Plan"), func(*sdk.Context, input) (sdk.Unit, error) { return unit, nil })
+	sdk.Handle(p, command[output]("x.Call"), func(c *sdk.Context, in input) (output, error) {
+		_, err := sdk.Call(c, write, in)
+		return output{}, err
+	})
+	h := host(t, p)
+	for _, name := range []string{"x.Callback", "x.File", "x.Plan", "x.Call"} {
+		if _, err := h.Invoke(t.Context(), call(name, `{"name":"a"}`, true)); !errors.Is(err, sdk.ErrDenied) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := h.Invoke(t.Context(), call("x.Write", `{"name":"a"}`, true)); err != nil {
+		t.Errorf("a write, and the table is not there yet: %v", err)
+	}
+}
+
 func TestCallsHaveAFloor(t *testing.T) {
 	t.Parallel()
 	again := command[output]("x.Again")

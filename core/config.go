@@ -52,6 +52,10 @@ type EngineConfig struct {
 	MemoryLimit string `koanf:"memory_limit"`
 	// Threads of each open project; default: one for each core.
 	Threads int `koanf:"threads"`
+	// Idle is how long a project stays open that nobody uses.
+	Idle time.Duration `koanf:"idle"`
+	// MaxOpen is how many projects stay open; one that is in use is never closed.
+	MaxOpen int `koanf:"max_open"`
 }
 
 // QueueConfig bounds the write queue of each project.
@@ -70,7 +74,7 @@ func defaults() map[string]any {
 	return map[string]any{
 		"listen": "127.0.0.1:8080", "data_dir": "./data", "plugin_dir": "bin/plugins", "runtime_dir": "",
 		"admin_key": "", "log_level": "info", "shutdown_timeout": "30s",
-		"engine.memory_limit": "", "engine.threads": 0, "queue.length": 1000, "queue.wait": "10m",
+		"engine.memory_limit": "", "engine.threads": 0, "engine.idle": "10m", "engine.max_open": 100, "queue.length": 1000, "queue.wait": "10m",
 	}
 }
 
@@ -142,6 +146,9 @@ func (c *Config) validate() error {
 	}
 	if c.Engine.Threads < 0 {
 		faults = append(faults, errors.New("engine.threads must not be negative"))
+	}
+	if c.Engine.Idle <= 0 || c.Engine.MaxOpen < 1 {
+		faults = append(faults, errors.New("engine.idle and engine.max_open must be positive"))
 	}
 	if c.ShutdownTimeout <= 0 {
 		faults = append(faults, errors.New("shutdown_timeout must be positive"))

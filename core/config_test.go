@@ -34,6 +34,7 @@ func TestConfigPrecedence(t *testing.T) {
 	off := false
 	want := core.Config{
 		Listen: "127.0.0.1:2", DataDir: "/from/file", LogLevel: "error", ShutdownTimeout: 30 * time.Second,
+		Engine:  core.EngineConfig{Idle: 10 * time.Minute, MaxOpen: 100},
 		Queue:   core.QueueConfig{Length: 7, Wait: 3 * time.Second},
 		Plugins: map[string]core.PluginConfig{"files": {Enabled: &off}},
 	}
@@ -63,6 +64,8 @@ func TestConfigFaults(t *testing.T) {
 		{"guessable key", "admin_key: secret", "admin_key must have at least 16 characters"},
 		{"log level", "log_level: loud", `log_level "loud"`},
 		{"queue", "queue:\n  length: 0", "queue.length and queue.wait must be positive"},
+		{"idle", "engine:\n  idle: 0s", "engine.idle and engine.max_open"},
+		{"max open", "engine:\n  max_open: 0", "engine.idle and engine.max_open"},
 		{"threads", "engine:\n  threads: -1", "engine.threads"},
 		{"shutdown", "shutdown_timeout: 0s", "shutdown_timeout"},
 		{"data directory", "data_dir: ''", "data_dir must not be empty"},

@@ -59,6 +59,7 @@ func Open(ctx context.Context, cfg Config, log hclog.Logger, version string) (_ 
 	}
 	s.engine = engine.Open(engine.Config{
 		Layout: s.layout, Logger: log.Named("engine"), MemoryLimit: cfg.Engine.MemoryLimit, Threads: cfg.Engine.Threads,
+		Idle: cfg.Engine.Idle, MaxOpen: cfg.Engine.MaxOpen,
 		OnAttach: registry.Migrate,
 	})
 	s.onClose(s.engine.Close)

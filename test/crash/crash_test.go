@@ -35,6 +35,8 @@ const (
 // bin is what the tests run.
 var bin string
 
+var letGo = []string{"DUCKDB_STORAGE_ENGINE__IDLE=20ms", "DUCKDB_STORAGE_ENGINE__MAX_OPEN=1"}
+
 func TestMain(m *testing.M) {
 	flag.Parse()
 	var err error
@@ -97,10 +99,11 @@ func dataDir(t *testing.T) string {
 	return dir
 }
 
-// start starts the service; log gets its log and may be nil.
+// start starts the service; log gets its log and may be nil. It lets go of projects
+// at once, so that some kills find one that is being opened or closed.
 func start(t *testing.T, dir string, log io.Writer) *service.Service {
 	t.Helper()
-	s, err := service.Start(t.Context(), service.Options{Bin: bin, DataDir: dir, Stderr: log})
+	s, err := service.Start(t.Context(), service.Options{Bin: bin, DataDir: dir, Stderr: log, Env: letGo})
 	if err != nil {
 		t.Fatal(err)
 	}

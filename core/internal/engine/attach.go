@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"time"
 
 	"github.com/keboola/duckdb-storage/sdk"
 )
@@ -21,6 +22,7 @@ type attachment struct {
 
 	// Guarded by Engine.mu.
 	refs    int
+	used    time.Time       // when refs last became 0
 	idle    []chan struct{} // closed when refs reaches 0
 	closing chan struct{}   // not nil once it is going away; closed when it is gone
 }
@@ -40,9 +42,11 @@ func (e *Engine) acquire(ctx context.Context, cat Catalog, create bool) (*attach
 			return nil, errShutdown
 		}
 		a, open := e.catalogs[cat.Alias]
+		var surplus []*attachment
 		if !open {
 			a = newAttachment(cat)
 			e.catalogs[cat.Alias] = a
+			surplus = e.surplus()
 		}
 		wait := a.ready
 		if a.closing != nil {
@@ -50,6 +54,7 @@ func (e *Engine) acquire(ctx context.Context, cat Catalog, create bool) (*attach
 		}
 		e.mu.Unlock()
 
+		e.letGo(surplus)
 		if !open {
 			e.attach(ctx, a, create)
 		}
@@ -99,7 +104,9 @@ func (e *Engine) open(ctx context.Context, a *attachment, create bool) error {
 	if err != nil {
 		return err
 	}
+	e.mu.Lock()
 	a.cell = c
+	e.mu.Unlock()
 	if err := c.attach(ctx, a.cat); err != nil {
 		return err
 	}
@@ -125,6 +132,7 @@ func (e *Engine) release(a *attachment) {
 	defer e.mu.Unlock()
 	a.refs--
 	if a.refs == 0 {
+		a.used = time.Now()
 		for _, ch := range a.idle {
 			close(ch)
 		}
@@ -152,16 +160,23 @@ func (e *Engine) waitIdle(ctx context.Context, a *attachment) {
 // and then does what is to be done while nobody can attach it. The last catalog
 // takes the cell with it.
 func (e *Engine) detach(ctx context.Context, cat Catalog, cause error, then func() error) error {
-	a, mine := e.beginClosing(cat)
-	if !mine {
+	for {
+		a, mine := e.beginClosing(cat)
+		if mine {
+			a.cancel(cause)
+			e.waitIdle(ctx, a)
+			return e.finishClosing(ctx, a, then)
+		}
+		// Somebody else lets go of it, who knows nothing of what is to be done then.
 		<-a.closing
-		return nil
 	}
-	a.cancel(cause)
-	e.waitIdle(ctx, a)
+}
+
+// finishClosing takes a catalog that is marked as going away out of its cell.
+func (e *Engine) finishClosing(ctx context.Context, a *attachment, then func() error) error {
 	var err error
 	if a.cell != nil {
-		err = a.cell.detach(context.WithoutCancel(ctx), cat.Alias)
+		err = a.cell.detach(context.WithoutCancel(ctx), a.cat.Alias)
 	}
 	lonely := e.abandoned(a)
 	if lonely != nil {
@@ -172,7 +187,7 @@ func (e *Engine) detach(ctx context.Context, cat Catalog, cause error, then func
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	delete(e.catalogs, cat.Alias)
+	delete(e.catalogs, a.cat.Alias)
 	close(a.closing)
 	return err
 }
@@ -209,7 +224,7 @@ func (e *Engine) abandoned(a *attachment) *cell {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, other := range e.catalogs {
-		if other != a && other.cell == a.cell {
+		if other != a && other.cat.Cell == a.cat.Cell && other.closing == nil {
 			return nil
 		}
 	}

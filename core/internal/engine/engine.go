@@ -15,6 +15,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -22,6 +23,7 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -38,6 +40,11 @@ type Config struct {
 	MemoryLimit string
 	// Threads of each cell; 0 is one for each core.
 	Threads int
+	// Idle is how long a catalog stays open that nobody uses; default 10 minutes.
+	Idle time.Duration
+	// MaxOpen is how many catalogs stay open; default 100. The least recently used
+	// goes first, and never one that is in use: then there are more.
+	MaxOpen int
 	// OnAttach brings the inside of a catalog up to date. It runs each time a
 	// catalog is attached, before any other session.
 	OnAttach func(context.Context, *Session) error
@@ -51,6 +58,9 @@ type Engine struct {
 	cells    map[string]*cell
 	catalogs map[string]*attachment // by alias
 	closed   bool
+
+	stop    chan struct{} // closed by Close
+	watched chan struct{} // closed when watchIdle has ended
 }
 
 // Catalog says where a DuckDB file is, what it is called, and which cell it
@@ -82,7 +92,13 @@ func Open(cfg Config) *Engine {
 	// DuckDB writes results into pipes from threads that Go does not know. A
 	// reader that left must be an error of that write, not the end of the process.
 	signal.Ignore(syscall.SIGPIPE)
-	return &Engine{cfg: cfg, cells: map[string]*cell{}, catalogs: map[string]*attachment{}}
+	cfg.Idle, cfg.MaxOpen = cmp.Or(cfg.Idle, defaultIdle), cmp.Or(cfg.MaxOpen, defaultMaxOpen)
+	e := &Engine{
+		cfg: cfg, cells: map[string]*cell{}, catalogs: map[string]*attachment{},
+		stop: make(chan struct{}), watched: make(chan struct{}),
+	}
+	go e.watchIdle()
+	return e
 }
 
 // Session opens a connection with the catalog as its default, attaching the
@@ -138,12 +154,16 @@ var errShutdown = sdk.ErrUnavailable.Errorf("the service is shutting down")
 // checkpoints and closes everything. It may be called twice.
 func (e *Engine) Close(ctx context.Context) error {
 	e.mu.Lock()
-	e.closed = true
+	if !e.closed {
+		e.closed = true
+		close(e.stop)
+	}
 	var open []*attachment
 	for _, a := range e.catalogs {
 		open = append(open, a)
 	}
 	e.mu.Unlock()
+	<-e.watched
 	var first error
 	for _, a := range open {
 		e.waitIdle(ctx, a)

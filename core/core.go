@@ -67,11 +67,11 @@ func Open(ctx context.Context, cfg Config, log hclog.Logger, version string) (_ 
 	if err != nil {
 		return nil, err
 	}
+	commands.Queue = queue.New(queue.Config{Length: cfg.Queue.Length, Wait: cfg.Queue.Wait})
 	s.host, err = pluginhost.Open(ctx, pluginhost.Config{
 		Dir: cfg.PluginDir, Disabled: cfg.disabled(), RuntimeDir: s.layout.Runtime, Logger: log.Named("plugins"),
 		Executor: &plan.Executor{
-			Engine: s.engine, Queue: queue.New(queue.Config{Length: cfg.Queue.Length, Wait: cfg.Queue.Wait}),
-			Files: store, Layout: s.layout,
+			Engine: s.engine, Queue: commands.Queue, Files: store, Layout: s.layout,
 		},
 	}, commands.Plugin())
 	if err != nil {

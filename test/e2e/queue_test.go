@@ -48,7 +48,10 @@ func TestQueue(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			refused := race(ctx, t, p, test.writers)
+			refused := race(ctx, t, p, test.writers, func() {
+				// One runs; of three, one waits; the refused one is in no line.
+				wantQueue(ctx, t, s.Admin(), "project_1_main", "query.Execute", test.writers-2)
+			})
 			if err := refused.problem(test.status, test.slug, test.code, ""); err != nil {
 				t.Error(err)
 			}
@@ -71,9 +74,38 @@ func TestQueue(t *testing.T) {
 	}
 }
 
+// wantQueue compares what the service says of its one line of writers.
+func wantQueue(ctx context.Context, t *testing.T, admin service.Client, catalog, command string, waiting int) {
+	t.Helper()
+	var got struct {
+		Items []struct {
+			Catalog string
+			Holder  struct {
+				Command, RequestID string
+				HeldSeconds        float64
+			}
+			Waiting            int
+			LongestWaitSeconds float64
+		}
+	}
+	if _, err := admin.Do(ctx, http.MethodGet, "/admin/queues", nil, &got); err != nil {
+		t.Error(err)
+		return
+	}
+	if len(got.Items) != 1 {
+		t.Errorf("the service has lines %+v, want one", got.Items)
+		return
+	}
+	l := got.Items[0]
+	if l.Catalog != catalog || l.Holder.Command != command || l.Holder.RequestID == "" || l.Holder.HeldSeconds <= 0 ||
+		l.Waiting != waiting || (l.LongestWaitSeconds > 0) != (waiting > 0) {
+		t.Errorf("the line is %+v, want %s held by %s with %d waiting", l, catalog, command, waiting)
+	}
+}
+
 // race starts writes side by side, returns the first answer, and takes the others
-// back.
-func race(ctx context.Context, t *testing.T, p service.Project, writers int) *answer {
+// back. meanwhile runs before that.
+func race(ctx context.Context, t *testing.T, p service.Project, writers int, meanwhile func()) *answer {
 	t.Helper()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -89,6 +121,7 @@ func race(ctx context.Context, t *testing.T, p service.Project, writers int) *an
 		}()
 	}
 	first := <-outcomes
+	meanwhile()
 	cancel()
 	for range writers - 1 {
 		if other := <-outcomes; other.err == nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/keboola/duckdb-storage/core/internal/auth"
 	"github.com/keboola/duckdb-storage/core/internal/plan"
+	"github.com/keboola/duckdb-storage/core/internal/queue"
 	"github.com/keboola/duckdb-storage/sdk"
 	pluginv1 "github.com/keboola/duckdb-storage/sdk/proto/duckdbstorage/plugin/v1"
 )
@@ -28,6 +29,11 @@ type Call struct {
 	Target    *pluginv1.Target
 	Accept    string // negotiated media type of the answer
 	RequestID string
+}
+
+// writer is how the write queue knows the call.
+func (c Call) writer() queue.Writer {
+	return queue.Writer{Command: c.Command, RequestID: c.RequestID}
 }
 
 // invocation is a call whose handler runs.
@@ -54,6 +60,7 @@ func (h *Host) Invoke(ctx context.Context, call Call) (plan.Answer, error) {
 }
 
 func (h *Host) invoke(ctx context.Context, call Call, caller *invocation) (plan.Answer, error) {
+	ctx = queue.As(ctx, call.writer())
 	c, err := h.table.command(call.Command)
 	if err != nil {
 		return plan.Answer{}, err
@@ -138,7 +145,7 @@ func (c callbacks) within(ctx context.Context, token string, writes bool) (*invo
 	for up := i; writes && up != nil; up = up.caller {
 		up.wrote = true
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(queue.As(ctx, i.writer()))
 	stop := context.AfterFunc(i.ctx, cancel)
 	return i, ctx, func() { stop(); cancel() }, nil
 }

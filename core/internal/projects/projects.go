@@ -8,6 +8,7 @@ import (
 	"github.com/keboola/duckdb-storage/core/internal/disk"
 	"github.com/keboola/duckdb-storage/core/internal/engine"
 	"github.com/keboola/duckdb-storage/core/internal/files"
+	"github.com/keboola/duckdb-storage/core/internal/queue"
 	"github.com/keboola/duckdb-storage/core/internal/registry"
 	"github.com/keboola/duckdb-storage/sdk"
 )
@@ -17,6 +18,7 @@ type Commands struct {
 	Engine   *engine.Engine
 	Registry *registry.Registry
 	Files    *files.Store
+	Queue    *queue.Queue
 	Layout   disk.Layout
 	Version  string // of the service
 }
@@ -36,6 +38,7 @@ func (c *Commands) Plugin() *sdk.Plugin {
 	sdk.Handle(p, Info, c.info, sdk.GET(projectPath), sdk.GET(projectPath+"/info"), sdk.Permission("project:read"))
 	sdk.Handle(p, Update, c.update, sdk.PUT(projectPath), sdk.Permission("project:write"), sdk.Writes())
 	sdk.Handle(p, Drop, c.drop, sdk.DELETE(projectPath), sdk.Permission(adminOnly), sdk.Writes())
+	sdk.Handle(p, Queues, c.queues, sdk.GET("/admin/queues"), sdk.Permission(adminOnly))
 	sdk.Handle(p, Query, c.query, sdk.POST(sdk.Catalog+"/query"), sdk.Permission("query:write"), sdk.Writes())
 	return p
 }

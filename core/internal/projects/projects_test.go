@@ -34,7 +34,7 @@ type service struct {
 func open(t *testing.T, root string) service {
 	t.Helper()
 	h := fixture.Open(t, root)
-	c := &projects.Commands{Engine: h.Engine, Registry: h.Registry, Files: h.Files, Layout: h.Layout, Version: "1.0.0"}
+	c := &projects.Commands{Engine: h.Engine, Registry: h.Registry, Files: h.Files, Queue: h.Executor.Queue, Layout: h.Layout, Version: "1.0.0"}
 	table, err := pluginhost.Open(t.Context(), pluginhost.Config{
 		Dir: t.TempDir(), Logger: hclog.NewNullLogger(), Executor: h.Executor,
 	}, c.Plugin())

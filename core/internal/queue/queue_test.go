@@ -3,6 +3,7 @@ package queue_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -131,4 +132,43 @@ type signalContext struct {
 func (c *signalContext) Done() <-chan struct{} {
 	c.once.Do(func() { close(c.ch) })
 	return c.Context.Done()
+}
+
+func TestLinesSayWhoHoldsTheSlot(t *testing.T) {
+	t.Parallel()
+	q := queue.New(queue.Config{Length: 1})
+	if lines := q.Lines(); len(lines) != 0 {
+		t.Errorf("an empty queue has %v", lines)
+	}
+	import1 := queue.Writer{Command: "tables.ImportFile", RequestID: "r1"}
+	release, err := q.Acquire(queue.As(t.Context(), import1), "b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer acquire(t, q, "a")()
+	waiting := make(chan struct{})
+	next := make(chan func(), 1)
+	go func() {
+		release, err := q.Acquire(queue.As(signalOnWait(t.Context(), waiting), queue.Writer{Command: "tables.Drop", RequestID: "r2"}), "b")
+		if err != nil {
+			t.Error(err)
+		}
+		next <- release
+	}()
+	<-waiting
+	lines := q.Lines()
+	if len(lines) != 2 || lines[0].Catalog != "a" || lines[0].Waiting != 0 || lines[0].Longest != 0 {
+		t.Fatalf("got %+v", lines)
+	}
+	if b := lines[1]; b.Holder != import1 || b.Waiting != 1 || b.Held <= 0 || b.Longest <= 0 || b.Longest > b.Held {
+		t.Errorf("got %+v", b)
+	}
+	if _, err := q.Acquire(t.Context(), "b"); !errors.Is(err, sdk.ErrQueueFull) || !strings.Contains(err.Error(), "tables.ImportFile (request r1)") {
+		t.Errorf("a full line: %v", err)
+	}
+	release()
+	defer (<-next)()
+	if b := q.Lines()[1]; b.Holder.RequestID != "r2" || b.Waiting != 0 {
+		t.Errorf("afterwards: %+v", b)
+	}
 }

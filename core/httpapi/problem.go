@@ -86,10 +86,10 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	h := w.Header()
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Cache-Control", "no-store")
-	switch e.Kind {
-	case sdk.Exhausted, sdk.Unavailable:
+	switch {
+	case e.Retryable && (e.Kind == sdk.Exhausted || e.Kind == sdk.Unavailable):
 		h.Set("Retry-After", "1")
-	case sdk.Unauthenticated:
+	case e.Kind == sdk.Unauthenticated:
 		h.Set("WWW-Authenticate", "Bearer")
 	}
 	w.WriteHeader(p.Status)

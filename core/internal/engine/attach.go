@@ -108,7 +108,7 @@ func (e *Engine) open(ctx context.Context, a *attachment, create bool) error {
 	a.cell = c
 	e.mu.Unlock()
 	if err := c.attach(ctx, a.cat); err != nil {
-		return err
+		return e.unopened(a.cat, err)
 	}
 	if e.cfg.OnAttach == nil {
 		return nil
@@ -120,11 +120,29 @@ func (e *Engine) open(ctx context.Context, a *attachment, create bool) error {
 	err = e.cfg.OnAttach(ctx, s)
 	s.Close()
 	if err != nil {
+		err = e.unopened(a.cat, err)
 		if detachErr := c.detach(ctx, a.cat.Alias); detachErr != nil {
 			e.cfg.Logger.Error("detach after a failed attach", "catalog", a.cat.Alias, "error", detachErr)
 		}
 	}
 	return err
+}
+
+// errBroken refuses a project whose file cannot be opened. All others are served,
+// and the next request tries again: a file that was put back is served at once.
+var errBroken = sdk.Code{Slug: "catalog-broken", Title: "The database file cannot be opened", Kind: sdk.Unavailable, Driver: 1001}
+
+// unopened says of a file why it could not be opened: what the machine lacks for a
+// while, or that the file is broken, which only the log explains.
+func (e *Engine) unopened(cat Catalog, err error) error {
+	var known *sdk.Error
+	if errors.As(err, &known) && known.Kind != sdk.Invalid {
+		return err
+	}
+	e.cfg.Logger.Error("catalog cannot be opened", "catalog", cat.Alias, "path", cat.Path, "error", err)
+	broken := errBroken.Errorf("the database file of catalog %s cannot be opened; the log says why; put back a good copy of it and repeat the request", cat.Alias)
+	broken.Retryable = false
+	return broken
 }
 
 func (e *Engine) release(a *attachment) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -147,6 +148,9 @@ func (c *Config) validate() error {
 	if c.Engine.Threads < 0 {
 		faults = append(faults, errors.New("engine.threads must not be negative"))
 	}
+	if c.Engine.MemoryLimit != "" && !memoryLimit.MatchString(c.Engine.MemoryLimit) {
+		faults = append(faults, fmt.Errorf("engine.memory_limit %q is not a number with KB, MB, GB, TB, KiB, MiB, GiB or TiB", c.Engine.MemoryLimit))
+	}
 	if c.Engine.Idle <= 0 || c.Engine.MaxOpen < 1 {
 		faults = append(faults, errors.New("engine.idle and engine.max_open must be positive"))
 	}
@@ -155,6 +159,9 @@ func (c *Config) validate() error {
 	}
 	return errors.Join(faults...)
 }
+
+// memoryLimit is what DuckDB takes; it would refuse any other at the first request.
+var memoryLimit = regexp.MustCompile(`(?i)^[0-9]+(\.[0-9]+)? ?[KMGT]i?B$`)
 
 // minKeyLength keeps an operator from an admin key that can be guessed.
 const minKeyLength = 16

@@ -64,6 +64,8 @@ func TestConfigFaults(t *testing.T) {
 		{"guessable key", "admin_key: secret", "admin_key must have at least 16 characters"},
 		{"log level", "log_level: loud", `log_level "loud"`},
 		{"queue", "queue:\n  length: 0", "queue.length and queue.wait must be positive"},
+		{"memory", "engine:\n  memory_limit: 80%", "engine.memory_limit \"80%\""},
+		{"memory without a unit", "engine:\n  memory_limit: 1000", "engine.memory_limit \"1000\""},
 		{"idle", "engine:\n  idle: 0s", "engine.idle and engine.max_open"},
 		{"max open", "engine:\n  max_open: 0", "engine.idle and engine.max_open"},
 		{"threads", "engine:\n  threads: -1", "engine.threads"},

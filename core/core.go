@@ -63,16 +63,13 @@ func Open(ctx context.Context, cfg Config, log hclog.Logger, version string) (_ 
 		OnAttach: registry.Migrate,
 	})
 	s.onClose(s.engine.Close)
-	store, commands, err := s.openRegistries(ctx, version)
+	commands, err := s.openRegistries(ctx, version)
 	if err != nil {
 		return nil, err
 	}
-	commands.Queue = queue.New(queue.Config{Length: cfg.Queue.Length, Wait: cfg.Queue.Wait})
 	s.host, err = pluginhost.Open(ctx, pluginhost.Config{
 		Dir: cfg.PluginDir, Disabled: cfg.disabled(), RuntimeDir: s.layout.Runtime, Logger: log.Named("plugins"),
-		Executor: &plan.Executor{
-			Engine: s.engine, Queue: commands.Queue, Files: store, Layout: s.layout,
-		},
+		Executor: commands.Executor,
 	}, commands.Plugin())
 	if err != nil {
 		return nil, err
@@ -83,7 +80,7 @@ func Open(ctx context.Context, cfg Config, log hclog.Logger, version string) (_ 
 		return nil, err
 	}
 	s.api, err = httpapi.New(httpapi.Config{
-		Host: s.host, Registry: s.registry, Files: store, Logger: log.Named("http"), Version: version, DuckDBVersion: duckdb,
+		Host: s.host, Registry: s.registry, Files: commands.Executor.Files, Logger: log.Named("http"), Version: version, DuckDBVersion: duckdb,
 	})
 	if err != nil {
 		return nil, err
@@ -109,31 +106,32 @@ func (s *Service) openDisk() (err error) {
 
 // openRegistries opens both registries, puts right what a crash left, and sees
 // to the admin key.
-func (s *Service) openRegistries(ctx context.Context, version string) (*files.Store, *projects.Commands, error) {
+func (s *Service) openRegistries(ctx context.Context, version string) (*projects.Commands, error) {
 	var err error
 	if s.registry, err = registry.Open(ctx, s.engine, s.layout); err != nil {
-		return nil, nil, fmt.Errorf("open the project registry: %w", err)
+		return nil, fmt.Errorf("open the project registry: %w", err)
 	}
 	fileRegistry, err := registry.OpenFiles(ctx, s.engine, s.layout)
 	if err != nil {
-		return nil, nil, fmt.Errorf("open the file registry: %w", err)
+		return nil, fmt.Errorf("open the file registry: %w", err)
 	}
 	store := &files.Store{Registry: fileRegistry, Layout: s.layout, Turns: queue.New(queue.Config{}), Now: time.Now}
-	commands := &projects.Commands{
-		Engine: s.engine, Registry: s.registry, Files: store, Layout: s.layout, Version: version,
-	}
+	commands := &projects.Commands{Registry: s.registry, Version: version, Executor: &plan.Executor{
+		Engine: s.engine, Files: store, Layout: s.layout,
+		Queue: queue.New(queue.Config{Length: s.cfg.Queue.Length, Wait: s.cfg.Queue.Wait}),
+	}}
 	sweptProjects, err := commands.Sweep(ctx)
 	if err != nil {
-		return nil, nil, fmt.Errorf("sweep half-made projects: %w", err)
+		return nil, fmt.Errorf("sweep half-made projects: %w", err)
 	}
 	sweptFiles, err := store.Sweep(ctx)
 	if err != nil {
-		return nil, nil, fmt.Errorf("sweep half-made files: %w", err)
+		return nil, fmt.Errorf("sweep half-made files: %w", err)
 	}
 	if sweptProjects+sweptFiles > 0 {
 		s.log.Info("swept what an earlier run left half done", "projects", sweptProjects, "files", sweptFiles)
 	}
-	return store, commands, s.openAdminKey(ctx)
+	return commands, s.openAdminKey(ctx)
 }
 
 // openAdminKey stores the configured admin key, or makes one on the first start.

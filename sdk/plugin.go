@@ -170,8 +170,12 @@ func PUT(path string, options ...RouteOption) Option { return route("PUT", path,
 // DELETE adds a route.
 func DELETE(path string, options ...RouteOption) Option { return route("DELETE", path, options) }
 
+// AdminOnly is the permission of a command for the service as a whole: it takes the
+// admin key.
+const AdminOnly = "admin"
+
 // Permission says what a caller must be allowed to do: area:read or area:write
-// inside a project, or admin for a command of the service as a whole.
+// inside a project, or AdminOnly.
 func Permission(name string) Option {
 	return func(c *pluginv1.Command) { c.Permission = name }
 }

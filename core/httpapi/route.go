@@ -110,7 +110,7 @@ func (s *Server) target(route route, principal auth.Principal, vars map[string]s
 			return nil, err
 		}
 	}
-	if route.command.GetPermission() == pluginhost.AdminOnly && !principal.Admin || !scoped && !principal.Admin {
+	if route.command.GetPermission() == sdk.AdminOnly && !principal.Admin || !scoped && !principal.Admin {
 		return nil, sdk.ErrDenied.Errorf("%s needs the admin key", route.command.GetName())
 	}
 	target := &pluginv1.Target{Project: project}

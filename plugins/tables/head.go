@@ -18,20 +18,20 @@ const (
 	noDelimiter = "\x01"
 )
 
-// readHead checks the lines of a file that are to be ignored and returns some of
-// those after them. It reads plain lines: DuckDB's own detection guesses, and
+// readHead checks the lines of a file that are to be ignored and returns the next
+// ones, as many as are asked for. It reads plain lines: DuckDB's own detection guesses, and
 // fails on files whose later lines are broken.
 //
 // DuckDB skips records and not lines: one quote left open in an ignored line
 // hides, without a word, the rows after it (measured, 1.5.6).
-func readHead(c *sdk.Context, src source) ([]string, error) {
+func readHead(c *sdk.Context, src source, next int) ([]string, error) {
 	type line struct {
 		Text string `json:"text"`
 	}
 	ignored := src.options.IgnoredLines
 	found, err := sdk.Query[line](c, sql.New(`SELECT coalesce(text, '') AS text FROM read_csv(?, auto_detect = false, columns = {text: 'VARCHAR'},
 		header = false, delim = ?, quote = '', escape = '', compression = ?, strict_mode = false) LIMIT ?`,
-		sql.Literal(src.path), sql.Literal(noDelimiter), compression(src.options.Compression), ignored+headerLines))
+		sql.Literal(src.path), sql.Literal(noDelimiter), compression(src.options.Compression), ignored+next))
 	if err != nil {
 		return nil, err
 	}
@@ -51,17 +51,24 @@ func readHead(c *sdk.Context, src source) ([]string, error) {
 	return lines[min(ignored, len(lines)):], nil
 }
 
-// header returns the names in the first record of some lines.
-func header(lines []string, o api.CSVOptions) ([]string, error) {
-	if len(lines) == 0 {
-		return nil, api.ErrNoColumns.Errorf("the file is empty; it needs a header, or columns in the request").At("/fileId")
+// readHeader returns the names in the first record after the ignored lines. It reads
+// one line, and more only for a name with a break in it: they may be as long as
+// rows get, and a callback returns 1 MiB.
+func readHeader(c *sdk.Context, src source) ([]string, error) {
+	for _, most := range []int{1, headerLines} {
+		lines, err := readHead(c, src, most)
+		if err != nil {
+			return nil, err
+		}
+		if len(lines) == 0 {
+			return nil, api.ErrNoColumns.Errorf("the file is empty; it needs a header, or columns in the request").At("/fileId")
+		}
+		if names, ok := firstRecord(strings.Join(lines, "\n"), src.options.Delimiter[0], *src.options.Enclosure); ok {
+			return names, nil
+		}
 	}
-	names, ok := firstRecord(strings.Join(lines, "\n"), o.Delimiter[0], *o.Enclosure)
-	if !ok {
-		row := strconv.Itoa(o.IgnoredLines + 1)
-		return nil, sdk.ErrCSV.Errorf("row %s (the header) has a quote that is not closed within %d lines or stands where none may", row, headerLines).With("row", row)
-	}
-	return names, nil
+	row := strconv.Itoa(src.options.IgnoredLines + 1)
+	return nil, sdk.ErrCSV.Errorf("row %s (the header) has a quote that is not closed within %d lines or stands where none may", row, headerLines).With("row", row)
 }
 
 // firstRecord splits the first record of RFC 4180 text. ok is false when a quote

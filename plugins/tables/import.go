@@ -79,12 +79,11 @@ func open(c *sdk.Context, in api.ImportRequest) (source, error) {
 		return source{}, api.ErrNoContent.Errorf("file %q is %s; upload and register it first (storage.fileNotUploaded)", f.ID, f.State).At("/fileId")
 	}
 	src := source{path: f.HostPath, options: in.CSV, columns: in.Columns, header: in.Columns == nil}
-	if !src.header && in.CSV.IgnoredLines == 0 {
-		return src, nil
-	}
-	lines, err := readHead(c, src)
-	if err == nil && src.header {
-		src.columns, err = header(lines, in.CSV)
+	switch {
+	case src.header:
+		src.columns, err = readHeader(c, src)
+	case in.CSV.IgnoredLines > 0:
+		_, err = readHead(c, src, 0)
 	}
 	return src, err
 }

@@ -3,6 +3,7 @@ package tables_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -104,6 +105,22 @@ func TestImportHeader(t *testing.T) {
 	}
 }
 
+// Only a header with a line break in a name needs more than its first line.
+func TestImportHeaderOfTwoLines(t *testing.T) {
+	t.Parallel()
+	table := object{"columns": []object{{"name": "a\nb", "type": "VARCHAR"}}, "primary_key": []string{}, "is_typed": true}
+	h := importing(t, table, registered("orders.csv"))
+	header(h, `"a`)
+	header(h, `"a`, `b"`, "1")
+	x := sdktest.Invoke(h, api.Import, api.ImportRequest{TableRequest: ofOrders, FileID: "7"})
+	if x.Err() != nil {
+		t.Fatal(x.Err())
+	}
+	if limits := fmt.Sprint(x.Callbacks); !strings.Contains(limits, "integer:1") || !strings.Contains(limits, "integer:20") {
+		t.Errorf("it asks for %s", limits)
+	}
+}
+
 func TestImportRefusesHeader(t *testing.T) {
 	t.Parallel()
 	open := make([]string, 20)
@@ -129,6 +146,9 @@ func TestImportRefusesHeader(t *testing.T) {
 			t.Parallel()
 			h := importing(t, tt.table, registered("orders.csv"))
 			header(h, tt.lines...)
+			if tt.code == sdk.ErrCSV { // it looks whether the quote is closed in a later line
+				header(h, tt.lines...)
+			}
 			x := sdktest.Invoke(h, api.Import, api.ImportRequest{TableRequest: ofOrders, FileID: "7"})
 			if !errors.Is(x.Err(), tt.code) {
 				t.Errorf("%v, want %s", x.Err(), tt.code.Slug)

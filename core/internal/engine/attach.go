@@ -22,7 +22,7 @@ type attachment struct {
 
 	// Guarded by Engine.mu.
 	refs    int
-	used    time.Time       // when refs last became 0
+	used    time.Time       // when it was attached, or refs last became 0
 	idle    []chan struct{} // closed when refs reaches 0
 	closing chan struct{}   // not nil once it is going away; closed when it is gone
 }
@@ -85,6 +85,7 @@ func (e *Engine) attach(ctx context.Context, a *attachment, create bool) {
 	err := e.open(context.WithoutCancel(ctx), a, create)
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	a.used = time.Now()
 	if a.err = err; err != nil {
 		delete(e.catalogs, a.cat.Alias)
 		a.cancel(err)
@@ -132,11 +133,11 @@ func (e *Engine) open(ctx context.Context, a *attachment, create bool) error {
 // and the next request tries again: a file that was put back is served at once.
 var errBroken = sdk.Code{Slug: "catalog-broken", Title: "The database file cannot be opened", Kind: sdk.Unavailable, Driver: 1001}
 
-// unopened says of a file why it could not be opened: what the machine lacks for a
-// while, or that the file is broken, which only the log explains.
+// unopened says of a file why it could not be opened: what passes, such as a full
+// disk, or that the file is broken, which only the log explains.
 func (e *Engine) unopened(cat Catalog, err error) error {
 	var known *sdk.Error
-	if errors.As(err, &known) && known.Kind != sdk.Invalid {
+	if errors.As(err, &known) && known.Retryable {
 		return err
 	}
 	e.cfg.Logger.Error("catalog cannot be opened", "catalog", cat.Alias, "path", cat.Path, "error", err)

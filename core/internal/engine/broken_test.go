@@ -2,12 +2,17 @@ package engine_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/keboola/duckdb-storage/core/internal/disk"
+	"github.com/keboola/duckdb-storage/core/internal/engine"
 	"github.com/keboola/duckdb-storage/sdk"
 )
 
@@ -51,5 +56,37 @@ func TestBrokenFile(t *testing.T) {
 	}
 	if got := p.rows(t, "broken"); got != `{"n":1}` {
 		t.Errorf("with a good copy it has %s", got)
+	}
+}
+
+// Whatever the inside of a file lacks, its project is not said to be gone.
+func TestBrokenInside(t *testing.T) {
+	t.Parallel()
+	layout := disk.Layout{Root: t.TempDir(), Runtime: t.TempDir()}
+	if err := layout.Open(); err != nil {
+		t.Fatal(err)
+	}
+	inside := error(nil)
+	p := projects{engine.Open(engine.Config{
+		Layout: layout, Logger: hclog.NewNullLogger(), Threads: 1, OnAttach: func(context.Context, *engine.Session) error { return inside },
+	}), layout}
+	defer p.Close(context.Background())
+	for _, tc := range []struct {
+		inside error
+		slug   string
+	}{
+		{sdk.ErrTableNotFound.Errorf("no such table"), "catalog-broken"},
+		{errors.New("anything"), "catalog-broken"},
+		{sdk.ErrDiskFull.Errorf("full"), "disk-full"},
+		{sdk.ErrUnavailable.Errorf("a newer version"), "unavailable"},
+	} {
+		inside = tc.inside
+		var e *sdk.Error
+		if err := p.Create(t.Context(), p.catalog(tc.slug)); !errors.As(err, &e) || e.Slug != tc.slug {
+			t.Errorf("%v: got %v, want %s", tc.inside, err, tc.slug)
+		}
+		if err := p.Drop(t.Context(), p.catalog(tc.slug)); err != nil {
+			t.Error(err)
+		}
 	}
 }

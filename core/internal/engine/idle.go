@@ -55,7 +55,7 @@ func (e *Engine) surplus() []*attachment {
 func (e *Engine) unused(wanted func(*attachment) bool) []*attachment {
 	var out []*attachment
 	for _, a := range e.catalogs {
-		// One that is being opened has never been used.
+		// One that is being opened has no time of use yet.
 		if a.refs == 0 && a.closing == nil && !a.cat.Small && !a.used.IsZero() {
 			out = append(out, a)
 		}

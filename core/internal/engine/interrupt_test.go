@@ -88,3 +88,29 @@ func TestReadsOfASessionAgree(t *testing.T) {
 		t.Errorf("a new snapshot does not see the write: %s", after)
 	}
 }
+
+// What a read advances is durable: it is in the log when the session has ended.
+func TestSequencesOfReadsAreDurable(t *testing.T) {
+	t.Parallel()
+	p := openProjects(t, time.Hour, 0, "1")
+	for _, statement := range []string{"CREATE SEQUENCE s", "CHECKPOINT project_1_main"} {
+		if err := p.exec(t.Context(), "1", statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if p.hasLog("1") {
+		t.Fatal("there is a log before the read")
+	}
+	s, err := p.Session(t.Context(), p.catalog("1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := s.Objects(sql.New("SELECT nextval('s') AS n"), 1, 100)
+	s.Close()
+	if err != nil || string(rows[0]) != `{"n":1}` {
+		t.Errorf("got %s, %v", rows, err)
+	}
+	if !p.hasLog("1") {
+		t.Error("the log does not have it")
+	}
+}

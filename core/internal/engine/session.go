@@ -149,15 +149,18 @@ func (s *Session) look() error {
 	return nil
 }
 
-// leave ends the transaction that the session is in: what a unit did is undone.
+// leave ends the transaction that the session is in. What a unit did is undone; a
+// snapshot is committed, because a read may have advanced a sequence.
 func (s *Session) leave() {
-	if s.in == outside {
-		return
-	}
+	ends := map[scope][]string{snapshot: {"COMMIT", "ROLLBACK"}, unit: {"ROLLBACK"}}[s.in]
 	s.in = outside
-	if _, err := s.conn.ExecContext(context.WithoutCancel(s.ctx), "ROLLBACK"); err != nil {
+	for _, end := range ends {
+		_, err := s.conn.ExecContext(context.WithoutCancel(s.ctx), end)
+		if err == nil {
+			return
+		}
 		// The connection is closed with the session, which rolls back as well.
-		s.engine.cfg.Logger.Debug("rollback", "catalog", s.Alias(), "error", err)
+		s.engine.cfg.Logger.Debug("end of a transaction", "catalog", s.Alias(), "statement", end, "error", err)
 	}
 }
 

@@ -235,11 +235,12 @@ func (s *Session) pipe(query sql.Statement, format Format) (io.ReadCloser, error
 	return p, nil
 }
 
-// pipeBytes is what a pipe holds. With Linux's 64 KiB a streamed export took 1.2
-// times longer (measured: 1.44 to 1.18 of a COPY to nowhere).
+// pipeBytes is what a pipe holds. With Linux's 64 KiB a streamed export of 200 MB
+// takes 1.32 to 1.45 of a COPY to nowhere, with 1 MiB 1.13 to 1.25 (measured).
 const pipeBytes = 1 << 20
 
-// widen gives a pipe room. A kernel that grants less to this user is as well.
+// widen gives a pipe room. The kernel may refuse it to this user; then the pipe is
+// slower and right all the same.
 func widen(pipe *os.File) {
 	if raw, err := pipe.SyscallConn(); err == nil {
 		_ = raw.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, pipeBytes) })

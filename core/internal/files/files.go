@@ -260,11 +260,14 @@ func (s *Store) Export(ctx context.Context, project string, spec sdk.FileSpec, w
 	if err != nil {
 		return f, err
 	}
-	if err := write(s.HostPath(f)); err != nil {
-		return f, errors.Join(err, s.remove(context.WithoutCancel(ctx), f))
+	// A client that leaves now must not leave the bytes behind.
+	ctx = context.WithoutCancel(ctx)
+	err = write(s.HostPath(f))
+	if err == nil {
+		f, err = s.adopt(f)
 	}
-	if f, err = s.adopt(f); err != nil {
-		return f, err
+	if err != nil {
+		return f, errors.Join(err, s.remove(ctx, f))
 	}
 	return s.finish(ctx, f)
 }

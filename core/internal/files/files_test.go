@@ -306,6 +306,23 @@ func TestExport(t *testing.T) {
 	}
 }
 
+// A client that leaves while its export is finished leaves no bytes without a row.
+func TestExportWithoutItsClient(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	ctx, leave := context.WithCancel(t.Context())
+	f, err := h.Files.Export(ctx, "1", sdk.FileSpec{Name: "out.csv"}, func(path string) error {
+		defer leave()
+		return os.WriteFile(path, []byte("a\n"), 0o600)
+	})
+	if err != nil || f.State != sdk.FileRegistered {
+		t.Errorf("%+v, %v", f, err)
+	}
+	if diff := cmp.Diff([]string{f.Path}, onDisk(t, h)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // What a client calls its file never decides where the bytes lie.
 func TestNamesOnDisk(t *testing.T) {
 	t.Parallel()

@@ -88,7 +88,7 @@ func Writes(resp *pluginv1.InvokeResponse) bool {
 
 // Query runs a small read and returns a JSON array of objects.
 func (x *Executor) Query(ctx context.Context, target *pluginv1.Target, st *pluginv1.Statement) ([]byte, error) {
-	s, err := x.session(ctx, target)
+	s, err := x.Session(ctx, target)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +107,7 @@ func (x *Executor) Write(ctx context.Context, target *pluginv1.Target, u *plugin
 		return nil, err
 	}
 	defer release()
-	s, err := x.session(ctx, target)
+	s, err := x.Session(ctx, target)
 	if err != nil {
 		return nil, err
 	}
@@ -215,7 +215,7 @@ func (e *StatementError) JSON() json.RawMessage {
 
 // stream opens a session for a result; the session and cancel end with it.
 func (x *Executor) stream(ctx context.Context, target *pluginv1.Target, r engine.Result, cancel context.CancelFunc) (io.ReadCloser, error) {
-	s, err := x.session(ctx, target)
+	s, err := x.Session(ctx, target)
 	if err != nil {
 		return nil, err
 	}
@@ -254,7 +254,7 @@ func (x *Executor) export(ctx context.Context, target *pluginv1.Target, accept s
 	if !ok {
 		return Answer{}, sdk.ErrUnsupported.Errorf("export format %q is not supported; use csv", e.GetFormat())
 	}
-	s, err := x.session(ctx, target)
+	s, err := x.Session(ctx, target)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -272,9 +272,9 @@ func (x *Executor) export(ctx context.Context, target *pluginv1.Target, accept s
 	return Answer{JSON: out}, err
 }
 
-// session opens the catalog of a target. A catalog without a file is a project
+// Session opens the catalog of a target. A catalog without a file is a project
 // that was dropped meanwhile, or a branch that never was.
-func (x *Executor) session(ctx context.Context, target *pluginv1.Target) (*engine.Session, error) {
+func (x *Executor) Session(ctx context.Context, target *pluginv1.Target) (*engine.Session, error) {
 	if target.GetProject() == "" {
 		return nil, sdk.ErrInvalid.Errorf("this command works on no project")
 	}

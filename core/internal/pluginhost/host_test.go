@@ -110,7 +110,7 @@ func TestAdminCommandsAreClosedToProjectKeys(t *testing.T) {
 	t.Parallel()
 	secret, lend := command[output]("x.Secret"), command[output]("x.Lend")
 	p := sdk.New("x", "1.0.0")
-	sdk.Handle(p, secret, func(*sdk.Context, input) (output, error) { return output{"secret"}, nil }, sdk.Permission("admin"))
+	sdk.Handle(p, secret, func(*sdk.Context, input) (output, error) { return output{"secret"}, nil }, sdk.Permission(sdk.AdminOnly))
 	sdk.Handle(p, lend, func(c *sdk.Context, in input) (output, error) { return sdk.Call(c, secret, in) })
 	h := host(t, p)
 	for _, name := range []string{"x.Secret", "x.Lend"} {

@@ -16,11 +16,6 @@ import (
 // maxDepth bounds commands that call commands.
 const maxDepth = 8
 
-// AdminOnly is the permission of commands for the service as a whole. It is
-// checked here as well as at the door, so that a plugin cannot lend a project's
-// key more than it has.
-const AdminOnly = "admin"
-
 // Call is a request for a command.
 type Call struct {
 	Command   string
@@ -65,7 +60,9 @@ func (h *Host) invoke(ctx context.Context, call Call, caller *invocation) (plan.
 	if err != nil {
 		return plan.Answer{}, err
 	}
-	if c.GetPermission() == AdminOnly && !call.Principal.Admin {
+	// Here as well as at the door, so that a plugin cannot lend a project's key more
+	// than it has.
+	if c.GetPermission() == sdk.AdminOnly && !call.Principal.Admin {
 		return plan.Answer{}, sdk.ErrDenied.Errorf("%s needs the admin key", c.GetName())
 	}
 	if err := c.validate(call.Payload); err != nil {

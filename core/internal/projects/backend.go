@@ -36,13 +36,13 @@ type Check struct {
 }
 
 func (c *Commands) initBackend(ctx *sdk.Context, _ NoRequest) (InitResponse, error) {
-	version, versionErr := c.Engine.Version(ctx)
+	version, versionErr := c.Executor.Engine.Version(ctx)
 	checks := []Check{
-		check("dataDir", c.Layout.Root, writable(c.Layout.Root)),
-		check("metadataDir", c.Layout.Metadata(), writable(c.Layout.Metadata())),
-		check("tempDir", c.Layout.Temp(), writable(c.Layout.Temp())),
-		check("runtimeDir", c.Layout.Runtime, writable(c.Layout.Runtime)),
-		check("freeSpace", c.Layout.Root, enoughSpace(c.Layout.Root)),
+		check("dataDir", c.Executor.Layout.Root, writable(c.Executor.Layout.Root)),
+		check("metadataDir", c.Executor.Layout.Metadata(), writable(c.Executor.Layout.Metadata())),
+		check("tempDir", c.Executor.Layout.Temp(), writable(c.Executor.Layout.Temp())),
+		check("runtimeDir", c.Executor.Layout.Runtime, writable(c.Executor.Layout.Runtime)),
+		check("freeSpace", c.Executor.Layout.Root, enoughSpace(c.Executor.Layout.Root)),
 		check("openFiles", fmt.Sprintf("at least %d", minOpenFiles), enoughFiles()),
 		check("duckdb", version, versionErr),
 		check("registry", "", c.reachable(ctx)),
@@ -104,6 +104,6 @@ func enoughFiles() error {
 
 // reachable reads from the file registry, as every upload will.
 func (c *Commands) reachable(ctx context.Context) error {
-	_, err := c.Files.Registry.All(ctx)
+	_, err := c.Executor.Files.Registry.All(ctx)
 	return err
 }

@@ -80,7 +80,7 @@ func (c *Commands) create(ctx *sdk.Context, in CreateRequest) (CreateResponse, e
 // perhaps to a project whose registry was restored from an older copy, and must
 // be left alone, by the sweep after a crash as well.
 func (c *Commands) unclaimed(id string) error {
-	for _, path := range []string{c.catalog(id).Path, c.Layout.Files(id)} {
+	for _, path := range []string{c.catalog(id).Path, c.Executor.Layout.Files(id)} {
 		_, err := os.Lstat(path)
 		if err == nil {
 			return sdk.ErrProjectExists.Errorf("project %q is not registered, but %s exists; move it away first", id, path)
@@ -95,9 +95,9 @@ func (c *Commands) unclaimed(id string) error {
 // bringUp makes the files of a reserved project and activates it, or undoes the
 // reservation.
 func (c *Commands) bringUp(ctx context.Context, p registry.Project, key registry.Key) error {
-	err := c.Files.CreateProject(p.ID)
+	err := c.Executor.Files.CreateProject(p.ID)
 	if err == nil {
-		err = c.Engine.Create(ctx, c.catalog(p.ID))
+		err = c.Executor.Engine.Create(ctx, c.catalog(p.ID))
 	}
 	if err == nil {
 		err = c.Registry.Activate(ctx, p, key)
@@ -181,10 +181,10 @@ func (c *Commands) drop(ctx *sdk.Context, _ NoRequest) (sdk.None, error) {
 }
 
 func (c *Commands) remove(ctx context.Context, id string) error {
-	if err := c.Engine.Drop(ctx, c.catalog(id)); err != nil {
+	if err := c.Executor.Engine.Drop(ctx, c.catalog(id)); err != nil {
 		return err
 	}
-	if err := c.Files.DropProject(ctx, id); err != nil {
+	if err := c.Executor.Files.DropProject(ctx, id); err != nil {
 		return err
 	}
 	return c.Registry.Forget(ctx, id)
@@ -203,7 +203,7 @@ func (c *Commands) Sweep(ctx context.Context) (int, error) {
 }
 
 func (c *Commands) catalog(project string) engine.Catalog {
-	return engine.Project(c.Layout, project, plan.DefaultBranch)
+	return engine.Project(c.Executor.Layout, project, plan.DefaultBranch)
 }
 
 func show(p registry.Project) (Project, error) {

@@ -5,40 +5,31 @@
 package projects
 
 import (
-	"github.com/keboola/duckdb-storage/core/internal/disk"
-	"github.com/keboola/duckdb-storage/core/internal/engine"
-	"github.com/keboola/duckdb-storage/core/internal/files"
-	"github.com/keboola/duckdb-storage/core/internal/queue"
+	"github.com/keboola/duckdb-storage/core/internal/plan"
 	"github.com/keboola/duckdb-storage/core/internal/registry"
 	"github.com/keboola/duckdb-storage/sdk"
 )
 
 // Commands is what the commands work with.
 type Commands struct {
-	Engine   *engine.Engine
+	Executor *plan.Executor
 	Registry *registry.Registry
-	Files    *files.Store
-	Queue    *queue.Queue
-	Layout   disk.Layout
 	Version  string // of the service
 }
 
-const (
-	projectPath = "/projects/{project}"
-	adminOnly   = "admin"
-)
+const projectPath = "/projects/{project}"
 
 // Plugin declares the commands.
 func (c *Commands) Plugin() *sdk.Plugin {
 	p := sdk.New("core", c.Version)
-	sdk.Handle(p, InitBackend, c.initBackend, sdk.POST("/backend/init"), sdk.Permission(adminOnly))
-	sdk.Handle(p, RemoveBackend, c.removeBackend, sdk.POST("/backend/remove"), sdk.Permission(adminOnly))
-	sdk.Handle(p, Create, c.create, sdk.POST("/projects", sdk.Status(201)), sdk.Permission(adminOnly), sdk.Writes())
-	sdk.Handle(p, List, c.list, sdk.GET("/projects"), sdk.Permission(adminOnly))
+	sdk.Handle(p, InitBackend, c.initBackend, sdk.POST("/backend/init"), sdk.Permission(sdk.AdminOnly))
+	sdk.Handle(p, RemoveBackend, c.removeBackend, sdk.POST("/backend/remove"), sdk.Permission(sdk.AdminOnly))
+	sdk.Handle(p, Create, c.create, sdk.POST("/projects", sdk.Status(201)), sdk.Permission(sdk.AdminOnly), sdk.Writes())
+	sdk.Handle(p, List, c.list, sdk.GET("/projects"), sdk.Permission(sdk.AdminOnly))
 	sdk.Handle(p, Info, c.info, sdk.GET(projectPath), sdk.GET(projectPath+"/info"), sdk.Permission("project:read"))
 	sdk.Handle(p, Update, c.update, sdk.PUT(projectPath), sdk.Permission("project:write"), sdk.Writes())
-	sdk.Handle(p, Drop, c.drop, sdk.DELETE(projectPath), sdk.Permission(adminOnly), sdk.Writes())
-	sdk.Handle(p, Queues, c.queues, sdk.GET("/admin/queues"), sdk.Permission(adminOnly))
+	sdk.Handle(p, Drop, c.drop, sdk.DELETE(projectPath), sdk.Permission(sdk.AdminOnly), sdk.Writes())
+	sdk.Handle(p, Queues, c.queues, sdk.GET("/admin/queues"), sdk.Permission(sdk.AdminOnly))
 	sdk.Handle(p, Query, c.query, sdk.POST(sdk.Catalog+"/query"), sdk.Permission("query:write"), sdk.Writes())
 	return p
 }

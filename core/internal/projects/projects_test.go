@@ -27,14 +27,14 @@ import (
 // service is the core's commands behind the table of commands.
 type service struct {
 	*fixture.Host
-	*projects.Commands
-	table *pluginhost.Host
+	commands *projects.Commands
+	table    *pluginhost.Host
 }
 
 func open(t *testing.T, root string) service {
 	t.Helper()
 	h := fixture.Open(t, root)
-	c := &projects.Commands{Engine: h.Engine, Registry: h.Registry, Files: h.Files, Queue: h.Executor.Queue, Layout: h.Layout, Version: "1.0.0"}
+	c := &projects.Commands{Executor: h.Executor, Registry: h.Registry, Version: "1.0.0"}
 	table, err := pluginhost.Open(t.Context(), pluginhost.Config{
 		Dir: t.TempDir(), Logger: hclog.NewNullLogger(), Executor: h.Executor,
 	}, c.Plugin())
@@ -90,7 +90,7 @@ func TestLifeOfAProject(t *testing.T) {
 	s := open(t, t.TempDir())
 	created := s.must(t, "projects.Create", "", `{"id":"a-1","name":"A","settings":{"x":1,"y":{"z":2}}}`)
 	key, _ := created["apiKey"].(string)
-	if p, err := auth.Authenticate(s.Host.Registry, "Bearer "+key); err != nil || p.Admin || !p.MayUse("a-1") {
+	if p, err := auth.Authenticate(s.Registry, "Bearer "+key); err != nil || p.Admin || !p.MayUse("a-1") {
 		t.Errorf("the key opens %+v, %v", p, err)
 	}
 	if _, err := s.invoke(t, "projects.Create", "", `{"id":"a-1"}`); !errors.Is(err, sdk.ErrProjectExists) {
@@ -113,7 +113,7 @@ func TestLifeOfAProject(t *testing.T) {
 	if _, err := s.invoke(t, "projects.Drop", "a-1", "{}"); !errors.Is(err, sdk.ErrProjectNotFound) {
 		t.Errorf("dropped again: %v", err)
 	}
-	if _, err := auth.Authenticate(s.Host.Registry, "Bearer "+key); !errors.Is(err, sdk.ErrUnauthenticated) {
+	if _, err := auth.Authenticate(s.Registry, "Bearer "+key); !errors.Is(err, sdk.ErrUnauthenticated) {
 		t.Errorf("the key after the drop: %v", err)
 	}
 	nothingLeft(t, s, "a-1")
@@ -122,11 +122,11 @@ func TestLifeOfAProject(t *testing.T) {
 
 func nothingLeft(t *testing.T, s service, id string) {
 	t.Helper()
-	left, err := filepath.Glob(s.Host.Layout.Catalog(id, plan.DefaultBranch) + "*")
+	left, err := filepath.Glob(s.Layout.Catalog(id, plan.DefaultBranch) + "*")
 	if err != nil || len(left) > 0 {
 		t.Errorf("catalog files: %v, %v", left, err)
 	}
-	if _, err := os.Stat(s.Host.Layout.Files(id)); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(s.Layout.Files(id)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("folder of files: %v", err)
 	}
 }
@@ -170,11 +170,11 @@ func TestForeignFilesAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
 	s := open(t, root)
-	catalog := s.Host.Layout.Catalog("x", plan.DefaultBranch)
+	catalog := s.Layout.Catalog("x", plan.DefaultBranch)
 	if err := os.WriteFile(catalog, []byte("precious"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.MkdirAll(s.Host.Layout.Files("y"), 0o700); err != nil {
+	if err := os.MkdirAll(s.Layout.Files("y"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	for _, id := range []string{"x", "y"} {
@@ -184,13 +184,13 @@ func TestForeignFilesAreLeftAlone(t *testing.T) {
 	}
 	s.Close()
 	s = open(t, root)
-	if n, err := s.Sweep(t.Context()); n != 0 || err != nil {
+	if n, err := s.commands.Sweep(t.Context()); n != 0 || err != nil {
 		t.Errorf("swept %d, %v", n, err)
 	}
 	if b, err := os.ReadFile(catalog); err != nil || string(b) != "precious" {
 		t.Errorf("the catalog: %q, %v", b, err)
 	}
-	if _, err := os.Stat(s.Host.Layout.Files("y")); err != nil {
+	if _, err := os.Stat(s.Layout.Files("y")); err != nil {
 		t.Error(err)
 	}
 }
@@ -206,16 +206,16 @@ func TestSweep(t *testing.T) {
 			s.must(t, "projects.Create", "", `{"id":"other"}`)
 			p := registry.Project{ID: "x", Settings: []byte("{}")}
 			steps := map[string]func() error{
-				"reserved": func() error { return s.Host.Registry.Reserve(t.Context(), p, func() error { return nil }) },
-				"folder":   func() error { return s.Host.Files.CreateProject("x") },
+				"reserved": func() error { return s.Registry.Reserve(t.Context(), p, func() error { return nil }) },
+				"folder":   func() error { return s.Files.CreateProject("x") },
 				"catalog": func() error {
-					return s.Host.Engine.Create(t.Context(), engine.Project(s.Host.Layout, "x", plan.DefaultBranch))
+					return s.Engine.Create(t.Context(), engine.Project(s.Layout, "x", plan.DefaultBranch))
 				},
 				"dropping": func() error {
-					if err := s.Host.Registry.Activate(t.Context(), p, registry.Key{Hash: "h", Project: "x"}); err != nil {
+					if err := s.Registry.Activate(t.Context(), p, registry.Key{Hash: "h", Project: "x"}); err != nil {
 						return err
 					}
-					_, err := s.Host.Registry.Change(t.Context(), "x", func(p *registry.Project) error { p.State = registry.Dropping; return nil })
+					_, err := s.Registry.Change(t.Context(), "x", func(p *registry.Project) error { p.State = registry.Dropping; return nil })
 					return err
 				},
 			}
@@ -229,11 +229,11 @@ func TestSweep(t *testing.T) {
 			}
 			s.Close()
 			s = open(t, root)
-			if n, err := s.Sweep(t.Context()); n != 1 || err != nil {
+			if n, err := s.commands.Sweep(t.Context()); n != 1 || err != nil {
 				t.Errorf("swept %d, %v", n, err)
 			}
 			nothingLeft(t, s, "x")
-			if _, ok := s.Host.Registry.Key("h"); ok {
+			if _, ok := s.Registry.Key("h"); ok {
 				t.Error("the key is still there")
 			}
 			s.must(t, "projects.Info", "other", "{}")
@@ -311,10 +311,10 @@ func TestBackend(t *testing.T) {
 	s.must(t, "backend.Remove", "", "{}")
 	s.must(t, "projects.Info", "1", "{}")
 	// Every problem at once, by name.
-	if err := os.RemoveAll(s.Host.Layout.Temp()); err != nil {
+	if err := os.RemoveAll(s.Layout.Temp()); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.RemoveAll(s.Host.Layout.Runtime); err != nil {
+	if err := os.RemoveAll(s.Layout.Runtime); err != nil {
 		t.Fatal(err)
 	}
 	_, err := s.invoke(t, "backend.Init", "", "{}")
@@ -328,7 +328,7 @@ func TestDropGoesOnWithoutItsClient(t *testing.T) {
 	t.Parallel()
 	s := open(t, t.TempDir())
 	s.must(t, "projects.Create", "", `{"id":"1"}`)
-	session, err := s.Host.Engine.Session(context.Background(), engine.Project(s.Host.Layout, "1", plan.DefaultBranch))
+	session, err := s.Engine.Session(context.Background(), engine.Project(s.Layout, "1", plan.DefaultBranch))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -343,7 +343,7 @@ func TestDropGoesOnWithoutItsClient(t *testing.T) {
 	}()
 	poll := time.NewTicker(time.Millisecond)
 	defer poll.Stop()
-	for err = error(nil); err == nil; _, err = s.Host.Registry.Project("1") {
+	for err = error(nil); err == nil; _, err = s.Registry.Project("1") {
 		<-poll.C // until it is gone for clients, while the drop waits for the session
 	}
 	leave()

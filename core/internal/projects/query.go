@@ -13,6 +13,7 @@ import (
 	"github.com/keboola/duckdb-storage/core/internal/engine"
 	"github.com/keboola/duckdb-storage/core/internal/plan"
 	"github.com/keboola/duckdb-storage/sdk"
+	pluginv1 "github.com/keboola/duckdb-storage/sdk/proto/duckdbstorage/plugin/v1"
 	"github.com/keboola/duckdb-storage/sdk/sql"
 )
 
@@ -73,7 +74,12 @@ func (c *Commands) query(ctx *sdk.Context, in QueryRequest) (sdk.Plan, error) {
 		timeout = min(timeout, time.Duration(in.TimeoutSeconds)*time.Second)
 	}
 	statement := sql.Raw(strings.TrimRight(strings.TrimSpace(in.SQL), "; \t\r\n"), values(in.Params)...)
-	intent, err := c.inspect(ctx, statement)
+	s, err := c.Executor.Session(ctx, &pluginv1.Target{Project: ctx.Project(), Branch: ctx.Branch()})
+	if err != nil {
+		return nil, err
+	}
+	intent, err := s.Inspect(statement)
+	s.Close()
 	if err != nil {
 		return answerError(err)
 	}
@@ -115,18 +121,6 @@ type readHead struct {
 	Status       string `json:"status"`
 	RowsAffected *int64 `json:"rowsAffected"`
 	Message      string `json:"message"`
-}
-
-func (c *Commands) inspect(ctx *sdk.Context, st sql.Statement) (engine.Intent, error) {
-	s, err := c.Engine.Session(ctx, engine.Project(c.Layout, ctx.Project(), ctx.Branch()))
-	if errors.Is(err, sdk.ErrNotFound) {
-		return 0, sdk.ErrBranchNotFound.Errorf("branch %q does not exist in project %q", ctx.Branch(), ctx.Project())
-	}
-	if err != nil {
-		return 0, err
-	}
-	defer s.Close()
-	return s.Inspect(st)
 }
 
 // answerError makes an error of the statement the answer.

@@ -29,7 +29,7 @@ type QueueHolder struct {
 
 func (c *Commands) queues(*sdk.Context, NoRequest) (QueuesResponse, error) {
 	out := QueuesResponse{Items: []QueueLine{}}
-	for _, l := range c.Queue.Lines() {
+	for _, l := range c.Executor.Queue.Lines() {
 		out.Items = append(out.Items, QueueLine{
 			Catalog: l.Catalog, Waiting: l.Waiting, LongestWaitSeconds: l.Longest.Seconds(),
 			Holder: QueueHolder{Command: l.Holder.Command, RequestID: l.Holder.RequestID, HeldSeconds: l.Held.Seconds()},

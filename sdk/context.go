@@ -72,7 +72,7 @@ func Query[Row any](c *Context, s sql.Statement) ([]Row, error) {
 
 // WriteResult tells what a Unit did.
 type WriteResult struct {
-	RowsAffected []int64         // one entry for each statement of Do
+	RowsAffected []int64         // one entry for each statement of Stage, then of Do
 	Answer       json.RawMessage // the row of Answer as an object, or nil
 }
 

@@ -47,10 +47,28 @@ type Rows struct {
 
 // Unit is one transaction on the catalog's write queue, DDL included. Either
 // all of it happens and is durable before the client hears of it, or nothing.
+//
+// A catalog has one writer at a time. What takes long and needs no turn belongs
+// into Stage, which runs beside other writes:
+//
+//	sdk.Unit{
+//		Lock:  "table in.c-main.orders",
+//		Stage: []sql.Statement{createNew, fillNew}, // minutes
+//		Do:    []sql.Statement{dropOld, renameNew}, // a millisecond, in the turn
+//	}
 type Unit struct {
-	// Require is checked first, inside the transaction.
+	// Lock makes Units of one catalog with the same Lock run one after another,
+	// Stage included. Empty is no lock.
+	Lock string
+	// Stage runs first, in order, outside of the catalog's turn. It may read all
+	// and make what only this Unit knows: temporary tables, tables with a name of
+	// their own. Other writes commit meanwhile, and the transaction does not see
+	// them: Require has to ask for what Do relies on. A Unit that changes what
+	// another one changed since Stage began fails with a retryable ErrConflict.
+	Stage []sql.Statement
+	// Require is checked first in the turn, against what is committed then.
 	Require []Precondition
-	// Do runs in order.
+	// Do runs in the turn, in order.
 	Do []sql.Statement
 	// Answer runs after the commit and before the next write of the catalog has
 	// its turn, so it sees what is on disk. Its one row becomes the JSON answer,
@@ -162,7 +180,10 @@ func encode(plan any) (*pluginv1.InvokeResponse, error) {
 }
 
 func (u Unit) proto() *pluginv1.Unit {
-	out := &pluginv1.Unit{Answer: statement(u.Answer)}
+	out := &pluginv1.Unit{Lock: u.Lock, Answer: statement(u.Answer)}
+	for _, s := range u.Stage {
+		out.Stage = append(out.Stage, statement(s))
+	}
 	for _, r := range u.Require {
 		out.Require = append(out.Require, &pluginv1.Precondition{
 			Statement: statement(r.statement), RowsExpected: r.rowsExpected, Otherwise: r.otherwise.Proto(),

@@ -92,16 +92,23 @@ func missing(t sql.Table, err error) error {
 func unchanged(t sql.Table, s shape) sdk.Precondition {
 	seen := make([]sql.Statement, len(s.Columns))
 	for i, c := range s.Columns {
-		seen[i] = sql.New("?", c.Name+" "+c.Type)
+		var def, length any
+		if c.Default != nil {
+			def = *c.Default
+		}
+		if c.Length != nil {
+			length = *c.Length
+		}
+		seen[i] = sql.New("{n: ?, t: ?, nn: ?, d: ?::VARCHAR, l: ?::INTEGER}", c.Name, c.Type, c.NotNull, def, length)
 	}
-	key := make([]sql.Statement, len(s.PrimaryKey))
-	for i, k := range s.PrimaryKey {
-		key[i] = sql.New("?", k)
-	}
-	return sdk.Expect(sql.New(`SELECT 1 WHERE (SELECT list(name || ' ' || type ORDER BY cid) FROM ?) = [?]
+	return sdk.Expect(sql.New(`SELECT 1 WHERE (SELECT list({n: name, t: type, nn: "notnull", d: dflt_value, l: length} ORDER BY cid) FROM (?)) = [?]
 		AND coalesce((SELECT primary_key FROM __storage.tables WHERE ?), []) = [?]::VARCHAR[]`,
-		tableInfo(t), seen, ofTable("name", t), key),
-		sdk.ErrConflict.Errorf("table %q changed while the request was prepared; repeat it", t.Name).Retry())
+		columns(t), seen, ofTable("name", t), texts(s.PrimaryKey)), changed(t))
+}
+
+// changed asks for a repetition after another request changed the table.
+func changed(t sql.Table) *sdk.Error {
+	return sdk.ErrConflict.Errorf("table %q changed while the request was prepared; repeat it", t.Name).Retry()
 }
 
 // kindOf tells a view from a table. It returns TABLE for what does not exist.

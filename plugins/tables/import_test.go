@@ -66,6 +66,42 @@ func TestImport(t *testing.T) {
 	}
 }
 
+// A large file is loaded into a table that takes the place of the old one, unless
+// the old one is more than its columns.
+func TestImportLarge(t *testing.T) {
+	t.Parallel()
+	large := registered("orders.csv")
+	large.SizeBytes = 4 << 20
+	odd := orders()
+	odd["columns"] = []object{{"name": "id", "type": "BIGINT", "dflt_value": "nextval('ids')"}}
+	for name, tt := range map[string]struct {
+		table    object
+		asked    bool // whether the table is plain
+		plain    []any
+		replaced bool
+	}{
+		"plain":       {stringTable(), true, []any{object{"schema_name": "in.c-main", "table_name": "Orders"}}, true},
+		"key":         {keyed(), true, []any{object{"schema_name": "in.c-main", "table_name": "Orders"}}, true},
+		"not_plain":   {stringTable(), true, nil, false},
+		"odd default": {odd, false, nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := importing(t, tt.table, large)
+			if tt.asked {
+				h.OnQuery(isPlain, tt.plain...)
+			}
+			x := sdktest.Invoke(h, api.Import, api.ImportRequest{TableRequest: ofOrders, FileID: "7", Columns: []string{"id"}})
+			if got := len(x.Result.GetUnit().GetStage()) > 0; x.Err() != nil || got != tt.replaced {
+				t.Fatalf("replaced: %v, %v", got, x.Err())
+			}
+			if tt.replaced {
+				sdktest.Golden(t, "import_large_"+name, x)
+			}
+		})
+	}
+}
+
 // The names of the header are what the plan imports.
 func TestImportHeader(t *testing.T) {
 	t.Parallel()

@@ -23,6 +23,7 @@ const (
 	isView  = "FROM duckdb_views()"
 	columns = "LEFT JOIN __storage.column_lengths"
 	lines   = "FROM read_csv("
+	isPlain = "FROM duckdb_tables() AS t"
 	objects = "FROM duckdb_tables()"
 )
 
@@ -35,7 +36,7 @@ func orders() object {
 		"columns": []object{
 			{"name": "id", "type": "BIGINT", "notnull": true},
 			{"name": "name", "type": "VARCHAR", "length": 20},
-			{"name": "price", "type": "DECIMAL(12,2)", "dflt_value": "0"},
+			{"name": "price", "type": "DECIMAL(12,2)", "dflt_value": "'0'"},
 		},
 		"primary_key": []string{}, "is_typed": true,
 	}

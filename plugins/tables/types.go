@@ -91,7 +91,7 @@ func parseDecimal(c api.ColumnSpec, pointer string) (sql.Statement, error) {
 	}
 	m := decimalLength.FindStringSubmatch(length)
 	if m != nil {
-		precision, _ := strconv.Atoi(m[1]) // digits; too many of them fail the bounds
+		precision, _ := strconv.Atoi(m[1]) // too many digits fail the bounds
 		scale, _ := strconv.Atoi(m[2])
 		if precision >= 1 && precision <= 38 && scale <= precision {
 			return sql.New("DECIMAL(?, ?)", number(precision), number(scale)), nil
@@ -102,6 +102,12 @@ func parseDecimal(c api.ColumnSpec, pointer string) (sql.Statement, error) {
 
 // number is an integer in the text of a statement, where no value can be bound.
 func number(n int) sql.Statement { return sql.Raw(strconv.Itoa(n)) }
+
+// digits is number for a text of digits.
+func digits(s string) sql.Statement {
+	n, _ := strconv.Atoi(s) // which fails for nothing that a column can have
+	return number(n)
+}
 
 var (
 	numeric = regexp.MustCompile(`^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$`)

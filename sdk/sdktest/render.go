@@ -137,6 +137,11 @@ func (p *printer) result(resp *pluginv1.InvokeResponse) {
 }
 
 func (p *printer) unit(u *pluginv1.Unit) {
+	p.facts(1, "lock", u.GetLock())
+	for i, s := range u.GetStage() {
+		p.line(1, "stage %d", i)
+		p.statement(2, s)
+	}
 	for _, r := range u.GetRequire() {
 		p.line(1, "%s", map[bool]string{true: "expect", false: "refuse"}[r.GetRowsExpected()])
 		p.statement(2, r.GetStatement())
@@ -144,7 +149,7 @@ func (p *printer) unit(u *pluginv1.Unit) {
 		p.failure(2, r.GetOtherwise())
 	}
 	for i, s := range u.GetStatements() {
-		p.line(1, "do %d", i)
+		p.line(1, "do %d", i+len(u.GetStage()))
 		p.statement(2, s)
 	}
 	if u.GetAnswer() != nil {

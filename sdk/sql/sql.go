@@ -35,11 +35,12 @@ func (s Statement) Args() []any { return s.args }
 func (s Statement) IsZero() bool { return s.text == "" }
 
 // RowsAffected stands for the number of rows that an earlier statement of the
-// same Unit changed, counted from 0. The host binds it as an integer.
+// same Unit changed. Statements are counted from 0, those of Stage before those of
+// Do. The host binds it as an integer.
 type RowsAffected uint32
 
 // Elapsed stands for the seconds that an earlier statement of the same Unit
-// took, counted from 0. The host binds it as a double.
+// took, counted as for RowsAffected. The host binds it as a double.
 type Elapsed uint32
 
 // Name is an identifier: a schema, table or column. It is always quoted.

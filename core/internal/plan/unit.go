@@ -10,13 +10,24 @@ import (
 	pluginv1 "github.com/keboola/duckdb-storage/sdk/proto/duckdbstorage/plugin/v1"
 )
 
-// Write runs a Unit as one transaction in the catalog's turn.
+// Write runs a Unit as one transaction, in the catalog's turn but for its Stage,
+// which runs before the turn and beside other writes.
 func (x *Executor) Write(ctx context.Context, target *pluginv1.Target, u *pluginv1.Unit) (*pluginv1.WriteResponse, error) {
-	release, err := x.Queue.Acquire(ctx, disk.CatalogName(target.GetProject(), target.GetBranch()))
-	if err != nil {
-		return nil, err
+	w := writer{Executor: x, ctx: ctx, target: target, catalog: disk.CatalogName(target.GetProject(), target.GetBranch())}
+	defer w.release()
+	if u.GetLock() != "" {
+		if err := w.acquire(w.catalog + ", " + u.GetLock()); err != nil {
+			return nil, err
+		}
 	}
-	defer release()
+	// With nothing to stage, the transaction begins in the turn and sees what the
+	// one before it did.
+	staged := len(u.GetStage()) > 0
+	if !staged {
+		if err := w.acquire(w.catalog); err != nil {
+			return nil, err
+		}
+	}
 	s, err := x.Session(ctx, target)
 	if err != nil {
 		return nil, err
@@ -24,7 +35,14 @@ func (x *Executor) Write(ctx context.Context, target *pluginv1.Target, u *plugin
 	defer s.Close()
 	var steps []done
 	err = s.Transaction(func() error {
-		steps, err = unit(s, u)
+		if staged {
+			steps, err = w.stage(s, u)
+		} else {
+			err = require(s, u)
+		}
+		if err == nil {
+			steps, err = run(s, u.GetStatements(), steps)
+		}
 		return err
 	})
 	if err != nil {
@@ -39,24 +57,72 @@ func (x *Executor) Write(ctx context.Context, target *pluginv1.Target, u *plugin
 	return out, err
 }
 
+// writer is a Unit on its way, with what it holds of the queue.
+type writer struct {
+	*Executor
+	ctx     context.Context
+	target  *pluginv1.Target
+	catalog string
+	held    []func()
+}
+
+func (w *writer) acquire(line string) error {
+	release, err := w.Queue.Acquire(w.ctx, line)
+	if err == nil {
+		w.held = append(w.held, release)
+	}
+	return err
+}
+
+// release gives back what is held, the last first.
+func (w *writer) release() {
+	for i := len(w.held) - 1; i >= 0; i-- {
+		w.held[i]()
+	}
+}
+
+// stage runs what needs no turn, waits for the turn, and checks there what is
+// required. That takes a session of its own: the transaction sees the catalog as
+// it was when it began.
+func (w *writer) stage(s *engine.Session, u *pluginv1.Unit) ([]done, error) {
+	steps, err := run(s, u.GetStage(), nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := w.acquire(w.catalog); err != nil {
+		return nil, err
+	}
+	now, err := w.Session(w.ctx, w.target)
+	if err != nil {
+		return nil, err
+	}
+	defer now.Close()
+	return steps, require(now, u)
+}
+
+// require checks the preconditions of a Unit.
+func require(s *engine.Session, u *pluginv1.Unit) error {
+	for _, p := range u.GetRequire() {
+		found, err := s.HasRows(bind(p.GetStatement(), nil))
+		if err != nil {
+			return err
+		}
+		if found != p.GetRowsExpected() {
+			return sdk.ErrorFromProto(p.GetOtherwise())
+		}
+	}
+	return nil
+}
+
 // done is what a statement of a Unit did, for those after it.
 type done struct {
 	rows    int64
 	elapsed time.Duration
 }
 
-func unit(s *engine.Session, u *pluginv1.Unit) ([]done, error) {
-	for _, p := range u.GetRequire() {
-		found, err := s.HasRows(bind(p.GetStatement(), nil))
-		if err != nil {
-			return nil, err
-		}
-		if found != p.GetRowsExpected() {
-			return nil, sdk.ErrorFromProto(p.GetOtherwise())
-		}
-	}
-	var steps []done
-	for _, st := range u.GetStatements() {
+// run runs statements and adds what they did to what was done before.
+func run(s *engine.Session, statements []*pluginv1.Statement, steps []done) ([]done, error) {
+	for _, st := range statements {
 		start := time.Now()
 		n, err := s.Exec(bind(st, steps))
 		if err != nil {

@@ -200,7 +200,7 @@ func TestNewerCatalogIsRefused(t *testing.T) {
 	h = fixture.Open(t, root)
 	for range 2 { // refused again, and not because of the first refusal
 		_, err = h.Engine.Session(t.Context(), catalog)
-		if want := "catalog project_1_main has version 99, this program knows versions up to 1: run a newer release"; !errors.Is(err, sdk.ErrUnavailable) || err.Error() != want {
+		if want := "catalog project_1_main has version 99, this program knows versions up to 2: run a newer release"; !errors.Is(err, sdk.ErrUnavailable) || err.Error() != want {
 			t.Errorf("got %v", err)
 		}
 	}

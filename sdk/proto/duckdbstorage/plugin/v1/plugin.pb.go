@@ -1246,12 +1246,13 @@ type Value_Blob struct {
 }
 
 type Value_RowsAffected struct {
-	// Rows that statement N of the same Unit changed, counted from 0.
+	// Rows that statement N of the same Unit changed. Statements are counted from
+	// 0, those of stage first.
 	RowsAffected uint32 `protobuf:"varint,6,opt,name=rows_affected,json=rowsAffected,proto3,oneof"`
 }
 
 type Value_Elapsed struct {
-	// Seconds that statement N of the same Unit took, counted from 0.
+	// Seconds that statement N of the same Unit took, counted alike.
 	Elapsed uint32 `protobuf:"varint,7,opt,name=elapsed,proto3,oneof"`
 }
 
@@ -1359,15 +1360,21 @@ func (x *Rows) GetTimeoutSeconds() uint32 {
 	return 0
 }
 
-// Unit is one transaction on the catalog's write queue.
+// Unit is one transaction on the catalog's write queue. Without stage all of it
+// runs in the catalog's turn.
 type Unit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Checked first, inside the transaction.
+	// Checked in the turn, against what is committed then.
 	Require    []*Precondition `protobuf:"bytes,1,rep,name=require,proto3" json:"require,omitempty"`
 	Statements []*Statement    `protobuf:"bytes,2,rep,name=statements,proto3" json:"statements,omitempty"`
 	// Run after the commit, before the catalog's next write: its one row becomes
 	// the JSON answer.
-	Answer        *Statement `protobuf:"bytes,3,opt,name=answer,proto3" json:"answer,omitempty"`
+	Answer *Statement `protobuf:"bytes,3,opt,name=answer,proto3" json:"answer,omitempty"`
+	// Run first and outside of the turn, beside other writes. The transaction sees
+	// the catalog as it was when stage began.
+	Stage []*Statement `protobuf:"bytes,4,rep,name=stage,proto3" json:"stage,omitempty"`
+	// Units of a catalog with the same lock run one after another, stage included.
+	Lock          string `protobuf:"bytes,5,opt,name=lock,proto3" json:"lock,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1421,6 +1428,20 @@ func (x *Unit) GetAnswer() *Statement {
 		return x.Answer
 	}
 	return nil
+}
+
+func (x *Unit) GetStage() []*Statement {
+	if x != nil {
+		return x.Stage
+	}
+	return nil
+}
+
+func (x *Unit) GetLock() string {
+	if x != nil {
+		return x.Lock
+	}
+	return ""
 }
 
 // Precondition fails the Unit with otherwise unless the statement returns rows
@@ -2048,13 +2069,15 @@ const file_duckdbstorage_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x04head\x18\x03 \x01(\fR\x04head\x12#\n" +
 	"\rtyped_columns\x18\x04 \x01(\bR\ftypedColumns\x12,\n" +
 	"\x12errors_are_answers\x18\x05 \x01(\bR\x10errorsAreAnswers\x12'\n" +
-	"\x0ftimeout_seconds\x18\x06 \x01(\rR\x0etimeoutSeconds\"\xc7\x01\n" +
+	"\x0ftimeout_seconds\x18\x06 \x01(\rR\x0etimeoutSeconds\"\x95\x02\n" +
 	"\x04Unit\x12?\n" +
 	"\arequire\x18\x01 \x03(\v2%.duckdbstorage.plugin.v1.PreconditionR\arequire\x12B\n" +
 	"\n" +
 	"statements\x18\x02 \x03(\v2\".duckdbstorage.plugin.v1.StatementR\n" +
 	"statements\x12:\n" +
-	"\x06answer\x18\x03 \x01(\v2\".duckdbstorage.plugin.v1.StatementR\x06answer\"\xb3\x01\n" +
+	"\x06answer\x18\x03 \x01(\v2\".duckdbstorage.plugin.v1.StatementR\x06answer\x128\n" +
+	"\x05stage\x18\x04 \x03(\v2\".duckdbstorage.plugin.v1.StatementR\x05stage\x12\x12\n" +
+	"\x04lock\x18\x05 \x01(\tR\x04lock\"\xb3\x01\n" +
 	"\fPrecondition\x12@\n" +
 	"\tstatement\x18\x01 \x01(\v2\".duckdbstorage.plugin.v1.StatementR\tstatement\x12#\n" +
 	"\rrows_expected\x18\x02 \x01(\bR\frowsExpected\x12<\n" +
@@ -2200,27 +2223,28 @@ var file_duckdbstorage_plugin_v1_plugin_proto_depIdxs = []int32{
 	19, // 16: duckdbstorage.plugin.v1.Unit.require:type_name -> duckdbstorage.plugin.v1.Precondition
 	15, // 17: duckdbstorage.plugin.v1.Unit.statements:type_name -> duckdbstorage.plugin.v1.Statement
 	15, // 18: duckdbstorage.plugin.v1.Unit.answer:type_name -> duckdbstorage.plugin.v1.Statement
-	15, // 19: duckdbstorage.plugin.v1.Precondition.statement:type_name -> duckdbstorage.plugin.v1.Statement
-	24, // 20: duckdbstorage.plugin.v1.Precondition.otherwise:type_name -> duckdbstorage.plugin.v1.Error
-	15, // 21: duckdbstorage.plugin.v1.Export.statement:type_name -> duckdbstorage.plugin.v1.Statement
-	23, // 22: duckdbstorage.plugin.v1.Export.file:type_name -> duckdbstorage.plugin.v1.FileSpec
-	3,  // 23: duckdbstorage.plugin.v1.Error.kind:type_name -> duckdbstorage.plugin.v1.Kind
-	29, // 24: duckdbstorage.plugin.v1.Error.meta:type_name -> duckdbstorage.plugin.v1.Error.MetaEntry
-	4,  // 25: duckdbstorage.plugin.v1.PluginService.Describe:input_type -> duckdbstorage.plugin.v1.DescribeRequest
-	9,  // 26: duckdbstorage.plugin.v1.PluginService.Configure:input_type -> duckdbstorage.plugin.v1.ConfigureRequest
-	11, // 27: duckdbstorage.plugin.v1.PluginService.Invoke:input_type -> duckdbstorage.plugin.v1.InvokeRequest
-	25, // 28: duckdbstorage.plugin.v1.PluginService.Health:input_type -> duckdbstorage.plugin.v1.HealthRequest
-	27, // 29: duckdbstorage.plugin.v1.PluginService.Drain:input_type -> duckdbstorage.plugin.v1.DrainRequest
-	5,  // 30: duckdbstorage.plugin.v1.PluginService.Describe:output_type -> duckdbstorage.plugin.v1.DescribeResponse
-	10, // 31: duckdbstorage.plugin.v1.PluginService.Configure:output_type -> duckdbstorage.plugin.v1.ConfigureResponse
-	14, // 32: duckdbstorage.plugin.v1.PluginService.Invoke:output_type -> duckdbstorage.plugin.v1.InvokeResponse
-	26, // 33: duckdbstorage.plugin.v1.PluginService.Health:output_type -> duckdbstorage.plugin.v1.HealthResponse
-	28, // 34: duckdbstorage.plugin.v1.PluginService.Drain:output_type -> duckdbstorage.plugin.v1.DrainResponse
-	30, // [30:35] is the sub-list for method output_type
-	25, // [25:30] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	15, // 19: duckdbstorage.plugin.v1.Unit.stage:type_name -> duckdbstorage.plugin.v1.Statement
+	15, // 20: duckdbstorage.plugin.v1.Precondition.statement:type_name -> duckdbstorage.plugin.v1.Statement
+	24, // 21: duckdbstorage.plugin.v1.Precondition.otherwise:type_name -> duckdbstorage.plugin.v1.Error
+	15, // 22: duckdbstorage.plugin.v1.Export.statement:type_name -> duckdbstorage.plugin.v1.Statement
+	23, // 23: duckdbstorage.plugin.v1.Export.file:type_name -> duckdbstorage.plugin.v1.FileSpec
+	3,  // 24: duckdbstorage.plugin.v1.Error.kind:type_name -> duckdbstorage.plugin.v1.Kind
+	29, // 25: duckdbstorage.plugin.v1.Error.meta:type_name -> duckdbstorage.plugin.v1.Error.MetaEntry
+	4,  // 26: duckdbstorage.plugin.v1.PluginService.Describe:input_type -> duckdbstorage.plugin.v1.DescribeRequest
+	9,  // 27: duckdbstorage.plugin.v1.PluginService.Configure:input_type -> duckdbstorage.plugin.v1.ConfigureRequest
+	11, // 28: duckdbstorage.plugin.v1.PluginService.Invoke:input_type -> duckdbstorage.plugin.v1.InvokeRequest
+	25, // 29: duckdbstorage.plugin.v1.PluginService.Health:input_type -> duckdbstorage.plugin.v1.HealthRequest
+	27, // 30: duckdbstorage.plugin.v1.PluginService.Drain:input_type -> duckdbstorage.plugin.v1.DrainRequest
+	5,  // 31: duckdbstorage.plugin.v1.PluginService.Describe:output_type -> duckdbstorage.plugin.v1.DescribeResponse
+	10, // 32: duckdbstorage.plugin.v1.PluginService.Configure:output_type -> duckdbstorage.plugin.v1.ConfigureResponse
+	14, // 33: duckdbstorage.plugin.v1.PluginService.Invoke:output_type -> duckdbstorage.plugin.v1.InvokeResponse
+	26, // 34: duckdbstorage.plugin.v1.PluginService.Health:output_type -> duckdbstorage.plugin.v1.HealthResponse
+	28, // 35: duckdbstorage.plugin.v1.PluginService.Drain:output_type -> duckdbstorage.plugin.v1.DrainResponse
+	31, // [31:36] is the sub-list for method output_type
+	26, // [26:31] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_duckdbstorage_plugin_v1_plugin_proto_init() }

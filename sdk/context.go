@@ -89,6 +89,36 @@ func (c *Context) Write(u Unit) (WriteResult, error) {
 	return WriteResult{RowsAffected: resp.GetRowsAffected(), Answer: resp.GetAnswer()}, nil
 }
 
+// Lease keeps the catalog for this command: from now until the command is done
+// nobody else writes to it. Done is when the handler has returned and the host has
+// executed its plan, or either has failed, or the client has left, or the plugin
+// has died. Nothing has to be given back.
+//
+// It is for a command that must look, decide and write more than once, with nobody
+// in between. Most need none: a Unit is one transaction, and its Require guards
+// what was seen before. The writes of this command, and of every command that it
+// calls, join the lease: they do not wait in the line again, and still come one at
+// a time. They are as many transactions as there are writes: a lease undoes
+// nothing when a later one fails. Reads of others go on, as always.
+//
+// Only a command declared with Writes may ask for it, before it does anything else
+// that writes. Lease waits in the line like any write, with ErrQueueFull and
+// ErrQueueWait; ErrCancelled is a request that ended meanwhile. ErrConflict
+// refuses a second one, asked for by this command or by one that it calls while it
+// has the first, and one asked for beside a running Write or Call. After an error
+// nothing is held.
+//
+// Every write of the project waits meanwhile, and is refused after ten minutes
+// unless the operator set another time: be quick, and do before it whatever needs
+// no lease.
+func (c *Context) Lease() error {
+	resp, err := c.host.Lease(c, &pluginv1.LeaseRequest{CallToken: c.request.GetCallToken()})
+	if err != nil {
+		return callbackError(c, "Lease", err)
+	}
+	return ErrorFromProto(resp.GetError())
+}
+
 // Call runs another command, of this or another plugin, for the same caller,
 // catalog and deadline, and waits until all of it is done.
 func Call[Request, Response any](c *Context, cmd Command[Request, Response], in Request) (Response, error) {

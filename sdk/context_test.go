@@ -85,6 +85,28 @@ func TestWrite(t *testing.T) {
 	})
 }
 
+func TestLease(t *testing.T) {
+	t.Parallel()
+	in(t, func(c *sdk.Context) {
+		if err := c.Lease(); !errors.Is(err, sdk.ErrQueueWait) {
+			t.Errorf("an error of the host: %v", err)
+		}
+		if err := c.Lease(); err != nil {
+			t.Errorf("after an error: %v", err)
+		}
+	}, func(h *sdktest.Host) {
+		h.Fail("Lease", "", sdk.ErrQueueWait.Errorf("too long"))
+		h.OnLease()
+	})
+	in(t, func(c *sdk.Context) {
+		short, cancel := c.WithTimeout(0)
+		defer cancel()
+		if err := short.Lease(); !errors.Is(err, sdk.ErrCancelled) {
+			t.Errorf("out of time: %v", err)
+		}
+	}, nil)
+}
+
 func TestCall(t *testing.T) {
 	t.Parallel()
 	none := sdk.Command[request, sdk.None]{Name: "other.Drop"}

@@ -58,6 +58,9 @@ func (h *Host) OnCall(command string, response any) {
 	h.on("Call", command, &pluginv1.CallResponse{Json: h.marshal(response)})
 }
 
+// OnLease grants the lease that the command asks for.
+func (h *Host) OnLease() { h.on("Lease", "", &pluginv1.LeaseResponse{}) }
+
 // OnCreateFile answers the next Files.Create of a name.
 func (h *Host) OnCreateFile(match string, f sdk.FileInfo) {
 	h.on("CreateFile", match, &pluginv1.CreateFileResponse{File: wireFile(f)})

@@ -21,7 +21,7 @@ type Callback struct {
 }
 
 // writers are the callbacks that a command declared as a read must not make.
-var writers = []string{"Write", "CreateFile", "RegisterFile", "DeleteFile"}
+var writers = []string{"Write", "Lease", "CreateFile", "RegisterFile", "DeleteFile"}
 
 // failure is the answer of a callback that failed, or nil if there is no such
 // callback.
@@ -33,6 +33,8 @@ func failure(callback string, e *pluginv1.Error) proto.Message {
 		return &pluginv1.WriteResponse{Error: e}
 	case "Call":
 		return &pluginv1.CallResponse{Error: e}
+	case "Lease":
+		return &pluginv1.LeaseResponse{Error: e}
 	case "CreateFile":
 		return &pluginv1.CreateFileResponse{Error: e}
 	case "GetFile":
@@ -95,6 +97,24 @@ func (c callbacks) Write(ctx context.Context, r *pluginv1.WriteRequest) (*plugin
 
 func (c callbacks) Call(ctx context.Context, r *pluginv1.CallRequest) (*pluginv1.CallResponse, error) {
 	return ask[*pluginv1.CallResponse](ctx, c, "Call", r, r.GetCommand())
+}
+
+// Lease is refused the second time, as by the real host.
+func (c callbacks) Lease(ctx context.Context, r *pluginv1.LeaseRequest) (*pluginv1.LeaseResponse, error) {
+	if c.leased() {
+		return &pluginv1.LeaseResponse{Error: sdk.ErrConflict.Errorf("a second lease is refused: the command has one").Proto()}, nil
+	}
+	return ask[*pluginv1.LeaseResponse](ctx, c, "Lease", r, "")
+}
+
+// leased reports whether the running command has a lease.
+func (c callbacks) leased() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.running != nil && slices.ContainsFunc(c.running.Callbacks, func(cb Callback) bool {
+		lease, ok := cb.Response.(*pluginv1.LeaseResponse)
+		return ok && lease.GetError() == nil
+	})
 }
 
 func (c callbacks) CreateFile(ctx context.Context, r *pluginv1.CreateFileRequest) (*pluginv1.CreateFileResponse, error) {

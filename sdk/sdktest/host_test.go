@@ -101,6 +101,11 @@ func TestHostFindsFaults(t *testing.T) {
 			h.OnDeleteFile("7")
 			sdktest.Invoke(h, probe, input{})
 		}, "is not declared with sdk.Writes"},
+		"read that leases": {func(t testing.TB) {
+			h := sdktest.New(t, plugin(func(c *sdk.Context, _ input) (output, error) { return output{}, c.Lease() }))
+			h.OnLease()
+			sdktest.Invoke(h, probe, input{})
+		}, "makes the callback Lease and is not declared with sdk.Writes"},
 		"unknown command":  {func(t testing.TB) { sdktest.New(t, quiet).InvokeJSON("probe.None", "{}") }, "has no command probe.None"},
 		"unknown callback": {func(t testing.TB) { sdktest.New(t, quiet).Fail("Querry", "", sdk.ErrInternal.Errorf("")) }, "no callback Querry"},
 		"answer that is no JSON": {func(t testing.TB) {
@@ -169,6 +174,12 @@ func TestCallbacks(t *testing.T) {
 		if err != nil {
 			return output{}, err
 		}
+		if err := c.Lease(); err != nil {
+			return output{}, err
+		}
+		if err := c.Lease(); !errors.Is(err, sdk.ErrConflict) {
+			t.Errorf("a second lease: %v", err)
+		}
 		registered, err := c.Files().Register(created.ID)
 		if err != nil {
 			return output{}, err
@@ -186,6 +197,7 @@ func TestCallbacks(t *testing.T) {
 	h.Project, h.Branch, h.Subject, h.Accept = "p", "b", "s", "text/csv"
 	h.OnDeleteFile("1")
 	h.OnWrite("DELETE FROM t", output{"row"}, 3)
+	h.OnLease()
 	h.OnCall("probe.Run", output{"from the call"})
 	h.OnRegisterFile("7", sdk.FileInfo{ID: "7", State: sdk.FileRegistered})
 	h.OnCreateFile("a.csv", sdk.FileInfo{ID: "7", State: sdk.FilePrepared})

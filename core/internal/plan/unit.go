@@ -16,7 +16,7 @@ func (x *Executor) Write(ctx context.Context, target *pluginv1.Target, u *plugin
 	w := writer{Executor: x, ctx: ctx, target: target, catalog: disk.CatalogName(target.GetProject(), target.GetBranch())}
 	defer w.release()
 	if u.GetLock() != "" {
-		if err := w.acquire(w.catalog + ", " + u.GetLock()); err != nil {
+		if err := w.hold(x.Queue.Lock(ctx, w.catalog, u.GetLock())); err != nil {
 			return nil, err
 		}
 	}
@@ -24,7 +24,7 @@ func (x *Executor) Write(ctx context.Context, target *pluginv1.Target, u *plugin
 	// one before it did.
 	staged := len(u.GetStage()) > 0
 	if !staged {
-		if err := w.acquire(w.catalog); err != nil {
+		if err := w.hold(x.Queue.Acquire(ctx, w.catalog)); err != nil {
 			return nil, err
 		}
 	}
@@ -66,15 +66,14 @@ type writer struct {
 	held    []func()
 }
 
-func (w *writer) acquire(line string) error {
-	release, err := w.Queue.Acquire(w.ctx, line)
+func (w *writer) hold(release func(), err error) error {
 	if err == nil {
 		w.held = append(w.held, release)
 	}
 	return err
 }
 
-// release gives back what is held, the last first.
+// release gives back what is held, the turn before the lock.
 func (w *writer) release() {
 	for i := len(w.held) - 1; i >= 0; i-- {
 		w.held[i]()
@@ -89,7 +88,7 @@ func (w *writer) stage(s *engine.Session, u *pluginv1.Unit) ([]done, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := w.acquire(w.catalog); err != nil {
+	if err := w.hold(w.Queue.Acquire(w.ctx, w.catalog)); err != nil {
 		return nil, err
 	}
 	now, err := w.Session(w.ctx, w.target)

@@ -50,8 +50,9 @@ func start(t *testing.T, h *fixture.Host, u sdk.Unit) <-chan outcome {
 	return ended
 }
 
-// waitFor waits until so many writes wait in a line behind its holder.
-func waitFor(t *testing.T, h *fixture.Host, line string, waiting int) {
+// waitFor waits until so many writes wait behind the holder of a lock, or of the
+// turn for no lock.
+func waitFor(t *testing.T, h *fixture.Host, lock string, waiting int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), deadline)
 	defer cancel()
@@ -59,14 +60,14 @@ func waitFor(t *testing.T, h *fixture.Host, line string, waiting int) {
 	defer poll.Stop()
 	for {
 		for _, l := range h.Executor.Queue.Lines() {
-			if l.Catalog == line && l.Waiting == waiting {
+			if l.Catalog == catalog && l.Lock == lock && l.Waiting == waiting {
 				return
 			}
 		}
 		select {
 		case <-poll.C:
 		case <-ctx.Done():
-			t.Fatalf("no %d writes wait for %s: %+v", waiting, line, h.Executor.Queue.Lines())
+			t.Fatalf("no %d writes wait for %q: %+v", waiting, lock, h.Executor.Queue.Lines())
 		}
 	}
 }
@@ -99,7 +100,7 @@ func TestStageNeedsNoTurn(t *testing.T) {
 	must(t, h, "CREATE TABLE t AS SELECT 1 AS a", "CREATE VIEW v AS SELECT count(*) AS n FROM t")
 	release := turn(t, h)
 	ended := start(t, h, replacing(5))
-	waitFor(t, h, catalog, 1) // so the stage has ended
+	waitFor(t, h, "", 1) // so the stage has ended
 	if rows := query(t, h, rowsAndLeftovers); rows != "[[1,0]]" {
 		t.Errorf("meanwhile t has rows, and staged tables there are: %s", rows)
 	}
@@ -119,15 +120,15 @@ func TestLock(t *testing.T) {
 	must(t, h, "CREATE TABLE t AS SELECT 1 AS a", "CREATE TABLE u AS SELECT 1 AS a")
 	release := turn(t, h)
 	first := start(t, h, replacing(5))
-	waitFor(t, h, catalog, 1)
+	waitFor(t, h, "", 1)
 	second := start(t, h, replacing(6))
-	waitFor(t, h, catalog+", table t", 1)
+	waitFor(t, h, "table t", 1)
 	other := replacing(7)
 	other.Lock = "table u"
 	other.Stage = []sql.Statement{sql.New(`CREATE TABLE "u/new" AS FROM range(7) AS r(a)`), sql.New("SELECT 1")}
 	other.Do = []sql.Statement{sql.New("DROP TABLE u"), sql.New(`ALTER TABLE "u/new" RENAME TO u`)}
 	third := start(t, h, other)
-	waitFor(t, h, catalog, 2) // it passed the second
+	waitFor(t, h, "", 2) // it passed the second
 	release()
 	for i, ended := range []<-chan outcome{first, second, third} {
 		if got := <-ended; got.err != nil {
@@ -164,7 +165,7 @@ func TestStageBesideWrites(t *testing.T) {
 			must(t, h, "CREATE TABLE t AS SELECT 1 AS a", "CREATE TABLE other AS SELECT 1 AS a")
 			release := turn(t, h)
 			ended := start(t, h, replacing(5))
-			waitFor(t, h, catalog, 1)
+			waitFor(t, h, "", 1)
 			s, err := h.Executor.Session(t.Context(), target)
 			if err != nil {
 				t.Fatal(err)
@@ -207,7 +208,7 @@ func TestStageFails(t *testing.T) {
 		_, err := h.Executor.Run(ctx, target, "application/json", respond(t, replacing(5)))
 		ended <- err
 	}()
-	waitFor(t, h, catalog, 1)
+	waitFor(t, h, "", 1)
 	cancel()
 	if err := <-ended; !errors.Is(err, sdk.ErrCancelled) {
 		t.Errorf("a client that left: %v", err)

@@ -66,6 +66,18 @@ func (c callbacks) Call(ctx context.Context, r *pluginv1.CallRequest) (*pluginv1
 	return &pluginv1.CallResponse{Json: out}, nil
 }
 
+func (c callbacks) Lease(ctx context.Context, r *pluginv1.LeaseRequest) (*pluginv1.LeaseResponse, error) {
+	i, ctx, end, err := c.within(ctx, r.GetCallToken(), false)
+	if err != nil {
+		return &pluginv1.LeaseResponse{Error: c.failure(nil, "Lease", err)}, nil
+	}
+	defer end()
+	if err := c.host.lease(ctx, i, r.GetCallToken()); err != nil {
+		return &pluginv1.LeaseResponse{Error: c.failure(i, "Lease", err)}, nil
+	}
+	return &pluginv1.LeaseResponse{}, nil
+}
+
 func (c callbacks) CreateFile(ctx context.Context, r *pluginv1.CreateFileRequest) (*pluginv1.CreateFileResponse, error) {
 	f, e := c.file(ctx, r.GetCallToken(), "CreateFile", true, func(ctx context.Context, project string) (*pluginv1.File, error) {
 		return c.host.cfg.Executor.CreateFile(ctx, project, r.GetSpec())

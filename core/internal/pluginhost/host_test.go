@@ -16,6 +16,7 @@ import (
 	"github.com/keboola/duckdb-storage/core/internal/fixture"
 	"github.com/keboola/duckdb-storage/core/internal/plan"
 	"github.com/keboola/duckdb-storage/core/internal/pluginhost"
+	"github.com/keboola/duckdb-storage/core/internal/queue"
 	"github.com/keboola/duckdb-storage/sdk"
 	pluginv1 "github.com/keboola/duckdb-storage/sdk/proto/duckdbstorage/plugin/v1"
 	"github.com/keboola/duckdb-storage/sdk/sql"
@@ -42,8 +43,15 @@ func command[Response any](name string) sdk.Command[input, Response] {
 // host runs plugins in process, with an empty directory of plugins.
 func host(t *testing.T, plugins ...*sdk.Plugin) *pluginhost.Host {
 	t.Helper()
+	h, _ := hostWithQueue(t, plugins...)
+	return h
+}
+
+func hostWithQueue(t *testing.T, plugins ...*sdk.Plugin) (*pluginhost.Host, *queue.Queue) {
+	t.Helper()
 	f := fixture.Open(t, t.TempDir())
 	f.CreateProject("1")
+	f.Executor.Queue = queue.New(queue.Config{Wait: 20 * time.Second}) // what hangs fails
 	h, err := pluginhost.Open(t.Context(), pluginhost.Config{
 		Dir: t.TempDir(), RuntimeDir: f.Layout.Runtime, Logger: hclog.NewNullLogger(), Executor: f.Executor,
 	}, plugins...)
@@ -55,7 +63,7 @@ func host(t *testing.T, plugins ...*sdk.Plugin) *pluginhost.Host {
 			t.Error(err)
 		}
 	})
-	return h
+	return h, f.Executor.Queue
 }
 
 func call(command, payload string, admin bool) pluginhost.Call {
@@ -183,13 +191,14 @@ func TestReadsCannotWrite(t *testing.T) {
 		_, err := c.Files().Create(sdk.FileSpec{Name: "x"})
 		return output{}, err
 	})
+	sdk.Handle(p, command[output]("x.Lease"), func(c *sdk.Context, _ input) (output, error) { return output{}, c.Lease() })
 	sdk.Handle(p, command[sdk.None]("x.Plan"), func(*sdk.Context, input) (sdk.Unit, error) { return unit, nil })
 	sdk.Handle(p, command[output]("x.Call"), func(c *sdk.Context, in input) (output, error) {
 		_, err := sdk.Call(c, write, in)
 		return output{}, err
 	})
 	h := host(t, p)
-	for _, name := range []string{"x.Callback", "x.File", "x.Plan", "x.Call"} {
+	for _, name := range []string{"x.Callback", "x.File", "x.Lease", "x.Plan", "x.Call"} {
 		if _, err := h.Invoke(t.Context(), call(name, `{"name":"a"}`, true)); !errors.Is(err, sdk.ErrDenied) {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -37,7 +37,12 @@ type invocation struct {
 	ctx    context.Context
 	caller *invocation // nil for a request
 	writes bool        // declared with sdk.Writes
-	wrote  bool        // a callback may have changed something; guarded by Host.mu
+
+	// Guarded by Host.mu.
+	wrote   bool // a callback may have changed something
+	writing int  // callbacks that run and may change something
+	leasing bool // a Lease callback waits
+	lease   *queue.Lease
 }
 
 func (i *invocation) depth() int {
@@ -68,20 +73,23 @@ func (h *Host) invoke(ctx context.Context, call Call, caller *invocation) (plan.
 	if err := c.validate(call.Payload); err != nil {
 		return plan.Answer{}, err
 	}
-	resp, wrote, err := h.ask(ctx, c, call, caller)
-	if errors.Is(err, sdk.ErrPluginDied) && !wrote && ctx.Err() == nil {
+	done, err := h.ask(ctx, c, call, caller)
+	if errors.Is(err, sdk.ErrPluginDied) && !done.wrote && ctx.Err() == nil {
 		// A handler that has written nothing left nothing behind: its next process
-		// can answer. Once, because the request itself may be what killed it.
+		// can answer. Once, because the request itself may be what killed it. It
+		// takes its lease anew, in its turn.
 		h.cfg.Logger.Warn("asking again after a plugin died", "plugin", c.Plugin, "command", call.Command, "request_id", call.RequestID, "error", err)
-		resp, _, err = h.ask(ctx, c, call, caller)
+		done.release()
+		done, err = h.ask(ctx, c, call, caller)
 	}
+	defer done.release() // after the plan
 	if err != nil {
 		return plan.Answer{}, err
 	}
-	if plan.Writes(resp) && !isWrite(c) {
+	if plan.Writes(done.resp) && !isWrite(c) {
 		return plan.Answer{}, errReadWrites(c.GetName())
 	}
-	return h.cfg.Executor.Run(ctx, call.Target, call.Accept, resp)
+	return h.cfg.Executor.Run(done.join(ctx), call.Target, call.Accept, done.resp)
 }
 
 func isWrite(c *Command) bool { return c.GetEffect() == pluginv1.Effect_EFFECT_WRITE }
@@ -90,21 +98,26 @@ func errReadWrites(command string) error {
 	return sdk.ErrDenied.Errorf("%s is declared as a read and must not write; its author adds sdk.Writes", command)
 }
 
-// ask runs the handler and reports whether a callback of it may have changed
-// something.
-func (h *Host) ask(ctx context.Context, c *Command, call Call, caller *invocation) (_ *pluginv1.InvokeResponse, wrote bool, err error) {
+// handled is a handler that has returned, with what its callbacks left.
+type handled struct {
+	resp  *pluginv1.InvokeResponse
+	wrote bool         // a callback may have changed something
+	lease *queue.Lease // or nil
+}
+
+// ask runs the handler.
+func (h *Host) ask(ctx context.Context, c *Command, call Call, caller *invocation) (handled, error) {
 	handling, end := context.WithCancel(ctx)
-	i := &invocation{Call: call, ctx: handling, caller: caller, writes: isWrite(c)}
-	token := h.begin(i)
+	defer end()
+	token := h.begin(&invocation{Call: call, ctx: handling, caller: caller, writes: isWrite(c)})
 	resp, err := c.owner.Invoke(handling, &pluginv1.InvokeRequest{
 		Command: call.Command, Payload: call.Payload, CallToken: token, RequestId: call.RequestID,
 		Target: call.Target, Accept: call.Accept,
 		Principal: &pluginv1.Principal{Subject: call.Principal.Subject, Admin: call.Principal.Admin},
 	})
 	// The handler is done: a callback that comes now is refused or interrupted.
-	wrote = h.end(token)
-	end()
-	return resp, wrote, err
+	i := h.end(token)
+	return handled{resp: resp, wrote: i.wrote, lease: i.lease}, err
 }
 
 func (h *Host) begin(i *invocation) (token string) {
@@ -115,13 +128,13 @@ func (h *Host) begin(i *invocation) (token string) {
 	return token
 }
 
-// end closes an invocation and reports whether it may have changed something.
-func (h *Host) end(token string) (wrote bool) {
+// end closes an invocation and returns what became of it.
+func (h *Host) end(token string) invocation {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	wrote = h.invocations[token].wrote
+	i := *h.invocations[token]
 	delete(h.invocations, token)
-	return wrote
+	return i
 }
 
 // callbacks is what a handler may ask of the host.
@@ -132,19 +145,45 @@ type callbacks struct{ host *Host }
 func (c callbacks) within(ctx context.Context, token string, writes bool) (*invocation, context.Context, func(), error) {
 	c.host.mu.Lock()
 	defer c.host.mu.Unlock()
-	i, ok := c.host.invocations[token]
-	if !ok {
-		return nil, nil, nil, sdk.ErrDenied.Errorf("the call token belongs to no running request")
+	i, err := c.host.running(token)
+	if err != nil {
+		return nil, nil, nil, err
 	}
-	if writes && !i.writes {
-		return nil, nil, nil, errReadWrites(i.Command)
+	if writes {
+		if err := i.mayWrite(); err != nil {
+			return nil, nil, nil, err
+		}
+		i.writing++
 	}
 	for up := i; writes && up != nil; up = up.caller {
 		up.wrote = true
 	}
-	ctx, cancel := context.WithCancel(queue.As(ctx, i.writer()))
+	ctx = queue.As(ctx, i.writer())
+	if l := i.leased(); l != nil {
+		ctx = l.Within(ctx)
+	}
+	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(i.ctx, cancel)
-	return i, ctx, func() { stop(); cancel() }, nil
+	return i, ctx, func() { stop(); cancel(); c.host.ended(i, writes) }, nil
+}
+
+// running finds an invocation whose handler runs. The caller holds Host.mu.
+func (h *Host) running(token string) (*invocation, error) {
+	i, ok := h.invocations[token]
+	if !ok {
+		return nil, sdk.ErrDenied.Errorf("the call token belongs to no running request")
+	}
+	return i, nil
+}
+
+// ended notes the end of a callback.
+func (h *Host) ended(i *invocation, writes bool) {
+	if !writes {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	i.writing--
 }
 
 // call runs another command for the caller of this one and returns its JSON.

@@ -140,6 +140,10 @@ func (h hostClient) Call(ctx context.Context, r *pluginv1.CallRequest) (*pluginv
 	return h.c.Call(ctx, r)
 }
 
+func (h hostClient) Lease(ctx context.Context, r *pluginv1.LeaseRequest) (*pluginv1.LeaseResponse, error) {
+	return h.c.Lease(ctx, r)
+}
+
 func (h hostClient) CreateFile(ctx context.Context, r *pluginv1.CreateFileRequest) (*pluginv1.CreateFileResponse, error) {
 	return h.c.CreateFile(ctx, r)
 }

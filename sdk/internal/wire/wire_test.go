@@ -47,6 +47,10 @@ func (host) Call(_ context.Context, r *pluginv1.CallRequest) (*pluginv1.CallResp
 	return &pluginv1.CallResponse{Json: []byte(r.GetCommand())}, nil
 }
 
+func (host) Lease(_ context.Context, r *pluginv1.LeaseRequest) (*pluginv1.LeaseResponse, error) {
+	return &pluginv1.LeaseResponse{Error: &pluginv1.Error{Detail: r.GetCallToken()}}, nil
+}
+
 func (host) CreateFile(_ context.Context, r *pluginv1.CreateFileRequest) (*pluginv1.CreateFileResponse, error) {
 	return &pluginv1.CreateFileResponse{File: &pluginv1.File{Name: r.GetSpec().GetName()}}, nil
 }
@@ -85,10 +89,11 @@ func (b *both) GRPCClient(ctx context.Context, broker *goplugin.GRPCBroker, conn
 func connect(t *testing.T, p plugin, h host) (pluginv1.PluginServiceClient, hclog.Logger) {
 	t.Helper()
 	log := hclog.New(&hclog.LoggerOptions{Level: hclog.Info})
-	client, server := goplugin.TestPluginGRPCConn(t, false, map[string]goplugin.Plugin{
+	client, _ := goplugin.TestPluginGRPCConn(t, false, map[string]goplugin.Plugin{
 		pluginv1.DispenseName: &both{&grpcPlugin{plugin: p, log: log}, h},
 	})
-	t.Cleanup(func() { client.Close(); server.Stop() })
+	// It stops the server, which must not be stopped twice at once.
+	t.Cleanup(func() { client.Close() })
 	raw, err := client.Dispense(pluginv1.DispenseName)
 	if err != nil {
 		t.Fatal(err)
@@ -127,6 +132,8 @@ func TestCallbacks(t *testing.T) {
 		note("Write", string(w.GetAnswer()), err)
 		c, err := h.Call(ctx, &pluginv1.CallRequest{Command: "a.B"})
 		note("Call", string(c.GetJson()), err)
+		l, err := h.Lease(ctx, &pluginv1.LeaseRequest{CallToken: "l"})
+		note("Lease", l.GetError().GetDetail(), err)
 		create, err := h.CreateFile(ctx, &pluginv1.CreateFileRequest{Spec: &pluginv1.FileSpec{Name: "n"}})
 		note("CreateFile", create.GetFile().GetName(), err)
 		get, err := h.GetFile(ctx, &pluginv1.GetFileRequest{FileId: "7"})
@@ -143,7 +150,7 @@ func TestCallbacks(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]string{
-		"Query": "rows", "Write": "token", "Call": "a.B", "CreateFile": "n", "GetFile": "7", "RegisterFile": "staging/x", "DeleteFile": "8",
+		"Query": "rows", "Write": "token", "Call": "a.B", "Lease": "l", "CreateFile": "n", "GetFile": "7", "RegisterFile": "staging/x", "DeleteFile": "8",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

@@ -353,6 +353,94 @@ func (x *CallResponse) GetError() *Error {
 	return nil
 }
 
+type LeaseRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	CallToken     string                 `protobuf:"bytes,1,opt,name=call_token,json=callToken,proto3" json:"call_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseRequest) Reset() {
+	*x = LeaseRequest{}
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseRequest) ProtoMessage() {}
+
+func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseRequest.ProtoReflect.Descriptor instead.
+func (*LeaseRequest) Descriptor() ([]byte, []int) {
+	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *LeaseRequest) GetCallToken() string {
+	if x != nil {
+		return x.CallToken
+	}
+	return ""
+}
+
+type LeaseResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Error         *Error                 `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseResponse) Reset() {
+	*x = LeaseResponse{}
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseResponse) ProtoMessage() {}
+
+func (x *LeaseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseResponse.ProtoReflect.Descriptor instead.
+func (*LeaseResponse) Descriptor() ([]byte, []int) {
+	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *LeaseResponse) GetError() *Error {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
 type File struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Id          string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -378,7 +466,7 @@ type File struct {
 
 func (x *File) Reset() {
 	*x = File{}
-	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[6]
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -390,7 +478,7 @@ func (x *File) String() string {
 func (*File) ProtoMessage() {}
 
 func (x *File) ProtoReflect() protoreflect.Message {
-	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[6]
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -403,7 +491,7 @@ func (x *File) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use File.ProtoReflect.Descriptor instead.
 func (*File) Descriptor() ([]byte, []int) {
-	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{6}
+	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *File) GetId() string {
@@ -500,7 +588,7 @@ type CreateFileRequest struct {
 
 func (x *CreateFileRequest) Reset() {
 	*x = CreateFileRequest{}
-	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[7]
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -512,7 +600,7 @@ func (x *CreateFileRequest) String() string {
 func (*CreateFileRequest) ProtoMessage() {}
 
 func (x *CreateFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[7]
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -525,7 +613,7 @@ func (x *CreateFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateFileRequest.ProtoReflect.Descriptor instead.
 func (*CreateFileRequest) Descriptor() ([]byte, []int) {
-	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{7}
+	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CreateFileRequest) GetCallToken() string {
@@ -552,7 +640,7 @@ type CreateFileResponse struct {
 
 func (x *CreateFileResponse) Reset() {
 	*x = CreateFileResponse{}
-	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[8]
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -564,7 +652,7 @@ func (x *CreateFileResponse) String() string {
 func (*CreateFileResponse) ProtoMessage() {}
 
 func (x *CreateFileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[8]
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -577,7 +665,7 @@ func (x *CreateFileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateFileResponse.ProtoReflect.Descriptor instead.
 func (*CreateFileResponse) Descriptor() ([]byte, []int) {
-	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{8}
+	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CreateFileResponse) GetFile() *File {
@@ -604,7 +692,7 @@ type GetFileRequest struct {
 
 func (x *GetFileRequest) Reset() {
 	*x = GetFileRequest{}
-	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[9]
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -616,7 +704,7 @@ func (x *GetFileRequest) String() string {
 func (*GetFileRequest) ProtoMessage() {}
 
 func (x *GetFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[9]
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -629,7 +717,7 @@ func (x *GetFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFileRequest.ProtoReflect.Descriptor instead.
 func (*GetFileRequest) Descriptor() ([]byte, []int) {
-	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{9}
+	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetFileRequest) GetCallToken() string {
@@ -656,7 +744,7 @@ type GetFileResponse struct {
 
 func (x *GetFileResponse) Reset() {
 	*x = GetFileResponse{}
-	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[10]
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -668,7 +756,7 @@ func (x *GetFileResponse) String() string {
 func (*GetFileResponse) ProtoMessage() {}
 
 func (x *GetFileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[10]
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -681,7 +769,7 @@ func (x *GetFileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFileResponse.ProtoReflect.Descriptor instead.
 func (*GetFileResponse) Descriptor() ([]byte, []int) {
-	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{10}
+	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetFileResponse) GetFile() *File {
@@ -711,7 +799,7 @@ type RegisterFileRequest struct {
 
 func (x *RegisterFileRequest) Reset() {
 	*x = RegisterFileRequest{}
-	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[11]
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -723,7 +811,7 @@ func (x *RegisterFileRequest) String() string {
 func (*RegisterFileRequest) ProtoMessage() {}
 
 func (x *RegisterFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[11]
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -736,7 +824,7 @@ func (x *RegisterFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterFileRequest.ProtoReflect.Descriptor instead.
 func (*RegisterFileRequest) Descriptor() ([]byte, []int) {
-	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{11}
+	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RegisterFileRequest) GetCallToken() string {
@@ -777,7 +865,7 @@ type RegisterFileResponse struct {
 
 func (x *RegisterFileResponse) Reset() {
 	*x = RegisterFileResponse{}
-	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[12]
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -789,7 +877,7 @@ func (x *RegisterFileResponse) String() string {
 func (*RegisterFileResponse) ProtoMessage() {}
 
 func (x *RegisterFileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[12]
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -802,7 +890,7 @@ func (x *RegisterFileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterFileResponse.ProtoReflect.Descriptor instead.
 func (*RegisterFileResponse) Descriptor() ([]byte, []int) {
-	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{12}
+	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RegisterFileResponse) GetFile() *File {
@@ -829,7 +917,7 @@ type DeleteFileRequest struct {
 
 func (x *DeleteFileRequest) Reset() {
 	*x = DeleteFileRequest{}
-	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[13]
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -841,7 +929,7 @@ func (x *DeleteFileRequest) String() string {
 func (*DeleteFileRequest) ProtoMessage() {}
 
 func (x *DeleteFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[13]
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -854,7 +942,7 @@ func (x *DeleteFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteFileRequest.ProtoReflect.Descriptor instead.
 func (*DeleteFileRequest) Descriptor() ([]byte, []int) {
-	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{13}
+	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *DeleteFileRequest) GetCallToken() string {
@@ -880,7 +968,7 @@ type DeleteFileResponse struct {
 
 func (x *DeleteFileResponse) Reset() {
 	*x = DeleteFileResponse{}
-	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[14]
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -892,7 +980,7 @@ func (x *DeleteFileResponse) String() string {
 func (*DeleteFileResponse) ProtoMessage() {}
 
 func (x *DeleteFileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[14]
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -905,7 +993,7 @@ func (x *DeleteFileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteFileResponse.ProtoReflect.Descriptor instead.
 func (*DeleteFileResponse) Descriptor() ([]byte, []int) {
-	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{14}
+	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *DeleteFileResponse) GetError() *Error {
@@ -942,7 +1030,12 @@ const file_duckdbstorage_plugin_v1_host_proto_rawDesc = "" +
 	"\apayload\x18\x03 \x01(\fR\apayload\"X\n" +
 	"\fCallResponse\x12\x12\n" +
 	"\x04json\x18\x01 \x01(\fR\x04json\x124\n" +
-	"\x05error\x18\x02 \x01(\v2\x1e.duckdbstorage.plugin.v1.ErrorR\x05error\"\xe9\x02\n" +
+	"\x05error\x18\x02 \x01(\v2\x1e.duckdbstorage.plugin.v1.ErrorR\x05error\"-\n" +
+	"\fLeaseRequest\x12\x1d\n" +
+	"\n" +
+	"call_token\x18\x01 \x01(\tR\tcallToken\"E\n" +
+	"\rLeaseResponse\x124\n" +
+	"\x05error\x18\x01 \x01(\v2\x1e.duckdbstorage.plugin.v1.ErrorR\x05error\"\xe9\x02\n" +
 	"\x04File\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12!\n" +
@@ -986,11 +1079,12 @@ const file_duckdbstorage_plugin_v1_host_proto_rawDesc = "" +
 	"call_token\x18\x01 \x01(\tR\tcallToken\x12\x17\n" +
 	"\afile_id\x18\x02 \x01(\tR\x06fileId\"J\n" +
 	"\x12DeleteFileResponse\x124\n" +
-	"\x05error\x18\x01 \x01(\v2\x1e.duckdbstorage.plugin.v1.ErrorR\x05error2\xab\x05\n" +
+	"\x05error\x18\x01 \x01(\v2\x1e.duckdbstorage.plugin.v1.ErrorR\x05error2\x83\x06\n" +
 	"\vHostService\x12V\n" +
 	"\x05Query\x12%.duckdbstorage.plugin.v1.QueryRequest\x1a&.duckdbstorage.plugin.v1.QueryResponse\x12V\n" +
 	"\x05Write\x12%.duckdbstorage.plugin.v1.WriteRequest\x1a&.duckdbstorage.plugin.v1.WriteResponse\x12S\n" +
-	"\x04Call\x12$.duckdbstorage.plugin.v1.CallRequest\x1a%.duckdbstorage.plugin.v1.CallResponse\x12e\n" +
+	"\x04Call\x12$.duckdbstorage.plugin.v1.CallRequest\x1a%.duckdbstorage.plugin.v1.CallResponse\x12V\n" +
+	"\x05Lease\x12%.duckdbstorage.plugin.v1.LeaseRequest\x1a&.duckdbstorage.plugin.v1.LeaseResponse\x12e\n" +
 	"\n" +
 	"CreateFile\x12*.duckdbstorage.plugin.v1.CreateFileRequest\x1a+.duckdbstorage.plugin.v1.CreateFileResponse\x12\\\n" +
 	"\aGetFile\x12'.duckdbstorage.plugin.v1.GetFileRequest\x1a(.duckdbstorage.plugin.v1.GetFileResponse\x12k\n" +
@@ -1010,7 +1104,7 @@ func file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP() []byte {
 	return file_duckdbstorage_plugin_v1_host_proto_rawDescData
 }
 
-var file_duckdbstorage_plugin_v1_host_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_duckdbstorage_plugin_v1_host_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_duckdbstorage_plugin_v1_host_proto_goTypes = []any{
 	(*QueryRequest)(nil),          // 0: duckdbstorage.plugin.v1.QueryRequest
 	(*QueryResponse)(nil),         // 1: duckdbstorage.plugin.v1.QueryResponse
@@ -1018,57 +1112,62 @@ var file_duckdbstorage_plugin_v1_host_proto_goTypes = []any{
 	(*WriteResponse)(nil),         // 3: duckdbstorage.plugin.v1.WriteResponse
 	(*CallRequest)(nil),           // 4: duckdbstorage.plugin.v1.CallRequest
 	(*CallResponse)(nil),          // 5: duckdbstorage.plugin.v1.CallResponse
-	(*File)(nil),                  // 6: duckdbstorage.plugin.v1.File
-	(*CreateFileRequest)(nil),     // 7: duckdbstorage.plugin.v1.CreateFileRequest
-	(*CreateFileResponse)(nil),    // 8: duckdbstorage.plugin.v1.CreateFileResponse
-	(*GetFileRequest)(nil),        // 9: duckdbstorage.plugin.v1.GetFileRequest
-	(*GetFileResponse)(nil),       // 10: duckdbstorage.plugin.v1.GetFileResponse
-	(*RegisterFileRequest)(nil),   // 11: duckdbstorage.plugin.v1.RegisterFileRequest
-	(*RegisterFileResponse)(nil),  // 12: duckdbstorage.plugin.v1.RegisterFileResponse
-	(*DeleteFileRequest)(nil),     // 13: duckdbstorage.plugin.v1.DeleteFileRequest
-	(*DeleteFileResponse)(nil),    // 14: duckdbstorage.plugin.v1.DeleteFileResponse
-	(*Statement)(nil),             // 15: duckdbstorage.plugin.v1.Statement
-	(*Error)(nil),                 // 16: duckdbstorage.plugin.v1.Error
-	(*Unit)(nil),                  // 17: duckdbstorage.plugin.v1.Unit
-	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
-	(*FileSpec)(nil),              // 19: duckdbstorage.plugin.v1.FileSpec
+	(*LeaseRequest)(nil),          // 6: duckdbstorage.plugin.v1.LeaseRequest
+	(*LeaseResponse)(nil),         // 7: duckdbstorage.plugin.v1.LeaseResponse
+	(*File)(nil),                  // 8: duckdbstorage.plugin.v1.File
+	(*CreateFileRequest)(nil),     // 9: duckdbstorage.plugin.v1.CreateFileRequest
+	(*CreateFileResponse)(nil),    // 10: duckdbstorage.plugin.v1.CreateFileResponse
+	(*GetFileRequest)(nil),        // 11: duckdbstorage.plugin.v1.GetFileRequest
+	(*GetFileResponse)(nil),       // 12: duckdbstorage.plugin.v1.GetFileResponse
+	(*RegisterFileRequest)(nil),   // 13: duckdbstorage.plugin.v1.RegisterFileRequest
+	(*RegisterFileResponse)(nil),  // 14: duckdbstorage.plugin.v1.RegisterFileResponse
+	(*DeleteFileRequest)(nil),     // 15: duckdbstorage.plugin.v1.DeleteFileRequest
+	(*DeleteFileResponse)(nil),    // 16: duckdbstorage.plugin.v1.DeleteFileResponse
+	(*Statement)(nil),             // 17: duckdbstorage.plugin.v1.Statement
+	(*Error)(nil),                 // 18: duckdbstorage.plugin.v1.Error
+	(*Unit)(nil),                  // 19: duckdbstorage.plugin.v1.Unit
+	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
+	(*FileSpec)(nil),              // 21: duckdbstorage.plugin.v1.FileSpec
 }
 var file_duckdbstorage_plugin_v1_host_proto_depIdxs = []int32{
-	15, // 0: duckdbstorage.plugin.v1.QueryRequest.statement:type_name -> duckdbstorage.plugin.v1.Statement
-	16, // 1: duckdbstorage.plugin.v1.QueryResponse.error:type_name -> duckdbstorage.plugin.v1.Error
-	17, // 2: duckdbstorage.plugin.v1.WriteRequest.unit:type_name -> duckdbstorage.plugin.v1.Unit
-	16, // 3: duckdbstorage.plugin.v1.WriteResponse.error:type_name -> duckdbstorage.plugin.v1.Error
-	16, // 4: duckdbstorage.plugin.v1.CallResponse.error:type_name -> duckdbstorage.plugin.v1.Error
-	18, // 5: duckdbstorage.plugin.v1.File.created:type_name -> google.protobuf.Timestamp
-	18, // 6: duckdbstorage.plugin.v1.File.expires:type_name -> google.protobuf.Timestamp
-	19, // 7: duckdbstorage.plugin.v1.CreateFileRequest.spec:type_name -> duckdbstorage.plugin.v1.FileSpec
-	6,  // 8: duckdbstorage.plugin.v1.CreateFileResponse.file:type_name -> duckdbstorage.plugin.v1.File
-	16, // 9: duckdbstorage.plugin.v1.CreateFileResponse.error:type_name -> duckdbstorage.plugin.v1.Error
-	6,  // 10: duckdbstorage.plugin.v1.GetFileResponse.file:type_name -> duckdbstorage.plugin.v1.File
-	16, // 11: duckdbstorage.plugin.v1.GetFileResponse.error:type_name -> duckdbstorage.plugin.v1.Error
-	19, // 12: duckdbstorage.plugin.v1.RegisterFileRequest.spec:type_name -> duckdbstorage.plugin.v1.FileSpec
-	6,  // 13: duckdbstorage.plugin.v1.RegisterFileResponse.file:type_name -> duckdbstorage.plugin.v1.File
-	16, // 14: duckdbstorage.plugin.v1.RegisterFileResponse.error:type_name -> duckdbstorage.plugin.v1.Error
-	16, // 15: duckdbstorage.plugin.v1.DeleteFileResponse.error:type_name -> duckdbstorage.plugin.v1.Error
-	0,  // 16: duckdbstorage.plugin.v1.HostService.Query:input_type -> duckdbstorage.plugin.v1.QueryRequest
-	2,  // 17: duckdbstorage.plugin.v1.HostService.Write:input_type -> duckdbstorage.plugin.v1.WriteRequest
-	4,  // 18: duckdbstorage.plugin.v1.HostService.Call:input_type -> duckdbstorage.plugin.v1.CallRequest
-	7,  // 19: duckdbstorage.plugin.v1.HostService.CreateFile:input_type -> duckdbstorage.plugin.v1.CreateFileRequest
-	9,  // 20: duckdbstorage.plugin.v1.HostService.GetFile:input_type -> duckdbstorage.plugin.v1.GetFileRequest
-	11, // 21: duckdbstorage.plugin.v1.HostService.RegisterFile:input_type -> duckdbstorage.plugin.v1.RegisterFileRequest
-	13, // 22: duckdbstorage.plugin.v1.HostService.DeleteFile:input_type -> duckdbstorage.plugin.v1.DeleteFileRequest
-	1,  // 23: duckdbstorage.plugin.v1.HostService.Query:output_type -> duckdbstorage.plugin.v1.QueryResponse
-	3,  // 24: duckdbstorage.plugin.v1.HostService.Write:output_type -> duckdbstorage.plugin.v1.WriteResponse
-	5,  // 25: duckdbstorage.plugin.v1.HostService.Call:output_type -> duckdbstorage.plugin.v1.CallResponse
-	8,  // 26: duckdbstorage.plugin.v1.HostService.CreateFile:output_type -> duckdbstorage.plugin.v1.CreateFileResponse
-	10, // 27: duckdbstorage.plugin.v1.HostService.GetFile:output_type -> duckdbstorage.plugin.v1.GetFileResponse
-	12, // 28: duckdbstorage.plugin.v1.HostService.RegisterFile:output_type -> duckdbstorage.plugin.v1.RegisterFileResponse
-	14, // 29: duckdbstorage.plugin.v1.HostService.DeleteFile:output_type -> duckdbstorage.plugin.v1.DeleteFileResponse
-	23, // [23:30] is the sub-list for method output_type
-	16, // [16:23] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	17, // 0: duckdbstorage.plugin.v1.QueryRequest.statement:type_name -> duckdbstorage.plugin.v1.Statement
+	18, // 1: duckdbstorage.plugin.v1.QueryResponse.error:type_name -> duckdbstorage.plugin.v1.Error
+	19, // 2: duckdbstorage.plugin.v1.WriteRequest.unit:type_name -> duckdbstorage.plugin.v1.Unit
+	18, // 3: duckdbstorage.plugin.v1.WriteResponse.error:type_name -> duckdbstorage.plugin.v1.Error
+	18, // 4: duckdbstorage.plugin.v1.CallResponse.error:type_name -> duckdbstorage.plugin.v1.Error
+	18, // 5: duckdbstorage.plugin.v1.LeaseResponse.error:type_name -> duckdbstorage.plugin.v1.Error
+	20, // 6: duckdbstorage.plugin.v1.File.created:type_name -> google.protobuf.Timestamp
+	20, // 7: duckdbstorage.plugin.v1.File.expires:type_name -> google.protobuf.Timestamp
+	21, // 8: duckdbstorage.plugin.v1.CreateFileRequest.spec:type_name -> duckdbstorage.plugin.v1.FileSpec
+	8,  // 9: duckdbstorage.plugin.v1.CreateFileResponse.file:type_name -> duckdbstorage.plugin.v1.File
+	18, // 10: duckdbstorage.plugin.v1.CreateFileResponse.error:type_name -> duckdbstorage.plugin.v1.Error
+	8,  // 11: duckdbstorage.plugin.v1.GetFileResponse.file:type_name -> duckdbstorage.plugin.v1.File
+	18, // 12: duckdbstorage.plugin.v1.GetFileResponse.error:type_name -> duckdbstorage.plugin.v1.Error
+	21, // 13: duckdbstorage.plugin.v1.RegisterFileRequest.spec:type_name -> duckdbstorage.plugin.v1.FileSpec
+	8,  // 14: duckdbstorage.plugin.v1.RegisterFileResponse.file:type_name -> duckdbstorage.plugin.v1.File
+	18, // 15: duckdbstorage.plugin.v1.RegisterFileResponse.error:type_name -> duckdbstorage.plugin.v1.Error
+	18, // 16: duckdbstorage.plugin.v1.DeleteFileResponse.error:type_name -> duckdbstorage.plugin.v1.Error
+	0,  // 17: duckdbstorage.plugin.v1.HostService.Query:input_type -> duckdbstorage.plugin.v1.QueryRequest
+	2,  // 18: duckdbstorage.plugin.v1.HostService.Write:input_type -> duckdbstorage.plugin.v1.WriteRequest
+	4,  // 19: duckdbstorage.plugin.v1.HostService.Call:input_type -> duckdbstorage.plugin.v1.CallRequest
+	6,  // 20: duckdbstorage.plugin.v1.HostService.Lease:input_type -> duckdbstorage.plugin.v1.LeaseRequest
+	9,  // 21: duckdbstorage.plugin.v1.HostService.CreateFile:input_type -> duckdbstorage.plugin.v1.CreateFileRequest
+	11, // 22: duckdbstorage.plugin.v1.HostService.GetFile:input_type -> duckdbstorage.plugin.v1.GetFileRequest
+	13, // 23: duckdbstorage.plugin.v1.HostService.RegisterFile:input_type -> duckdbstorage.plugin.v1.RegisterFileRequest
+	15, // 24: duckdbstorage.plugin.v1.HostService.DeleteFile:input_type -> duckdbstorage.plugin.v1.DeleteFileRequest
+	1,  // 25: duckdbstorage.plugin.v1.HostService.Query:output_type -> duckdbstorage.plugin.v1.QueryResponse
+	3,  // 26: duckdbstorage.plugin.v1.HostService.Write:output_type -> duckdbstorage.plugin.v1.WriteResponse
+	5,  // 27: duckdbstorage.plugin.v1.HostService.Call:output_type -> duckdbstorage.plugin.v1.CallResponse
+	7,  // 28: duckdbstorage.plugin.v1.HostService.Lease:output_type -> duckdbstorage.plugin.v1.LeaseResponse
+	10, // 29: duckdbstorage.plugin.v1.HostService.CreateFile:output_type -> duckdbstorage.plugin.v1.CreateFileResponse
+	12, // 30: duckdbstorage.plugin.v1.HostService.GetFile:output_type -> duckdbstorage.plugin.v1.GetFileResponse
+	14, // 31: duckdbstorage.plugin.v1.HostService.RegisterFile:output_type -> duckdbstorage.plugin.v1.RegisterFileResponse
+	16, // 32: duckdbstorage.plugin.v1.HostService.DeleteFile:output_type -> duckdbstorage.plugin.v1.DeleteFileResponse
+	25, // [25:33] is the sub-list for method output_type
+	17, // [17:25] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_duckdbstorage_plugin_v1_host_proto_init() }
@@ -1083,7 +1182,7 @@ func file_duckdbstorage_plugin_v1_host_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_duckdbstorage_plugin_v1_host_proto_rawDesc), len(file_duckdbstorage_plugin_v1_host_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -22,6 +22,7 @@ const (
 	HostService_Query_FullMethodName        = "/duckdbstorage.plugin.v1.HostService/Query"
 	HostService_Write_FullMethodName        = "/duckdbstorage.plugin.v1.HostService/Write"
 	HostService_Call_FullMethodName         = "/duckdbstorage.plugin.v1.HostService/Call"
+	HostService_Lease_FullMethodName        = "/duckdbstorage.plugin.v1.HostService/Lease"
 	HostService_CreateFile_FullMethodName   = "/duckdbstorage.plugin.v1.HostService/CreateFile"
 	HostService_GetFile_FullMethodName      = "/duckdbstorage.plugin.v1.HostService/GetFile"
 	HostService_RegisterFile_FullMethodName = "/duckdbstorage.plugin.v1.HostService/RegisterFile"
@@ -43,6 +44,9 @@ type HostServiceClient interface {
 	Write(ctx context.Context, in *WriteRequest, opts ...grpc.CallOption) (*WriteResponse, error)
 	// Call runs another command for the same caller, catalog and deadline.
 	Call(ctx context.Context, in *CallRequest, opts ...grpc.CallOption) (*CallResponse, error)
+	// Lease keeps the catalog's turn of the write queue until the command is done:
+	// until Invoke has answered and the plan of the answer has been executed.
+	Lease(ctx context.Context, in *LeaseRequest, opts ...grpc.CallOption) (*LeaseResponse, error)
 	// CreateFile reserves a file in state prepared.
 	CreateFile(ctx context.Context, in *CreateFileRequest, opts ...grpc.CallOption) (*CreateFileResponse, error)
 	GetFile(ctx context.Context, in *GetFileRequest, opts ...grpc.CallOption) (*GetFileResponse, error)
@@ -84,6 +88,16 @@ func (c *hostServiceClient) Call(ctx context.Context, in *CallRequest, opts ...g
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CallResponse)
 	err := c.cc.Invoke(ctx, HostService_Call_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *hostServiceClient) Lease(ctx context.Context, in *LeaseRequest, opts ...grpc.CallOption) (*LeaseResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LeaseResponse)
+	err := c.cc.Invoke(ctx, HostService_Lease_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -145,6 +159,9 @@ type HostServiceServer interface {
 	Write(context.Context, *WriteRequest) (*WriteResponse, error)
 	// Call runs another command for the same caller, catalog and deadline.
 	Call(context.Context, *CallRequest) (*CallResponse, error)
+	// Lease keeps the catalog's turn of the write queue until the command is done:
+	// until Invoke has answered and the plan of the answer has been executed.
+	Lease(context.Context, *LeaseRequest) (*LeaseResponse, error)
 	// CreateFile reserves a file in state prepared.
 	CreateFile(context.Context, *CreateFileRequest) (*CreateFileResponse, error)
 	GetFile(context.Context, *GetFileRequest) (*GetFileResponse, error)
@@ -169,6 +186,9 @@ func (UnimplementedHostServiceServer) Write(context.Context, *WriteRequest) (*Wr
 }
 func (UnimplementedHostServiceServer) Call(context.Context, *CallRequest) (*CallResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Call not implemented")
+}
+func (UnimplementedHostServiceServer) Lease(context.Context, *LeaseRequest) (*LeaseResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Lease not implemented")
 }
 func (UnimplementedHostServiceServer) CreateFile(context.Context, *CreateFileRequest) (*CreateFileResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateFile not implemented")
@@ -252,6 +272,24 @@ func _HostService_Call_Handler(srv interface{}, ctx context.Context, dec func(in
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(HostServiceServer).Call(ctx, req.(*CallRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _HostService_Lease_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LeaseRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(HostServiceServer).Lease(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: HostService_Lease_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(HostServiceServer).Lease(ctx, req.(*LeaseRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -346,6 +384,10 @@ var HostService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Call",
 			Handler:    _HostService_Call_Handler,
+		},
+		{
+			MethodName: "Lease",
+			Handler:    _HostService_Lease_Handler,
 		},
 		{
 			MethodName: "CreateFile",

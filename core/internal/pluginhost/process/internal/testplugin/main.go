@@ -64,6 +64,9 @@ func plugin(version string) *sdk.Plugin {
 	sdk.Handle(p, sdk.Command[Empty, Surroundings]{Name: "test.Look"}, look)
 	sdk.Handle(p, sdk.Command[Empty, sdk.None]{Name: "test.Print"}, prints)
 	sdk.Handle(p, sdk.Command[Spawn, Spawned]{Name: "test.Spawn"}, spawn)
+	sdk.Handle(p, sdk.Command[Text, sdk.None]{Name: "test.Lease"}, lease, sdk.Writes())
+	sdk.Handle(p, sdk.Command[Text, sdk.None]{Name: "test.Nest"}, nest, sdk.Writes())
+	sdk.Handle(p, execute, write, sdk.Writes())
 	return p
 }
 
@@ -152,6 +155,43 @@ func disconnect(c *sdk.Context, _ Empty) (sdk.None, error) {
 		}
 	}
 	return hang(c, Empty{})
+}
+
+// lease takes one and ends as it is told.
+func lease(c *sdk.Context, in Text) (sdk.None, error) {
+	if err := c.Lease(); err != nil {
+		return sdk.None{}, err
+	}
+	switch in.Text {
+	case "exit":
+		return exit(c, Empty{})
+	case "stuck":
+		return stuck(c, Empty{})
+	}
+	return sdk.None{}, nil
+}
+
+var execute = sdk.Command[Text, sdk.None]{Name: "test.Write"}
+
+// write executes SQL by a callback.
+func write(c *sdk.Context, in Text) (sdk.None, error) {
+	_, err := c.Write(sdk.Unit{Do: []sql.Statement{sql.Raw(in.Text)}})
+	return sdk.None{}, err
+}
+
+// nest writes in a command that it calls, by a callback of its own and by its plan,
+// all of it within one lease.
+func nest(c *sdk.Context, in Text) (sdk.Unit, error) {
+	if err := c.Lease(); err != nil {
+		return sdk.Unit{}, err
+	}
+	if _, err := sdk.Call(c, execute, in); err != nil {
+		return sdk.Unit{}, err
+	}
+	if _, err := write(c, in); err != nil {
+		return sdk.Unit{}, err
+	}
+	return sdk.Unit{Do: []sql.Statement{sql.Raw(in.Text)}}, nil
 }
 
 func look(*sdk.Context, Empty) (Surroundings, error) {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 
@@ -41,15 +40,24 @@ type Config struct {
 	// ShutdownTimeout is how long running requests may take to end.
 	ShutdownTimeout time.Duration `koanf:"shutdown_timeout"`
 
+	HTTP    HTTPConfig              `koanf:"http"`
 	Engine  EngineConfig            `koanf:"engine"`
 	Queue   QueueConfig             `koanf:"queue"`
 	Plugins map[string]PluginConfig `koanf:"plugins"`
 }
 
+// HTTPConfig bounds what clients may hold.
+type HTTPConfig struct {
+	// WriteTimeout is how long a client may take for 256 KiB of an answer; then its
+	// connection is broken off.
+	WriteTimeout time.Duration `koanf:"write_timeout"`
+}
+
 // EngineConfig bounds DuckDB.
 type EngineConfig struct {
-	// MemoryLimit of each open project, in DuckDB's notation, for example 8GB.
-	// Default: 80 % of the machine's memory.
+	// MemoryLimit of all open projects together, for example 8GB or 500MiB; at
+	// least 256MiB. Default: 75 % of what the process may use, which is the memory of
+	// the machine or of the container.
 	MemoryLimit string `koanf:"memory_limit"`
 	// Threads of each open project; default: one for each core.
 	Threads int `koanf:"threads"`
@@ -57,6 +65,17 @@ type EngineConfig struct {
 	Idle time.Duration `koanf:"idle"`
 	// MaxOpen is how many projects stay open; one that is in use is never closed.
 	MaxOpen int `koanf:"max_open"`
+	// MaxReads is how many small reads run at a time, of all projects. Default: 4 for
+	// each core, at least 8.
+	MaxReads int `koanf:"max_reads"`
+	// MaxStreams is how many streams and exports run at a time, of all projects.
+	// Default: 2 for each core, at least 4.
+	MaxStreams int `koanf:"max_streams"`
+	// TempDir takes a folder with what DuckDB spills. Default: the data directory.
+	TempDir string `koanf:"temp_dir"`
+	// TempLimit is how much each open project may spill, for example 50GB. Default:
+	// 90 % of the free space.
+	TempLimit string `koanf:"temp_limit"`
 }
 
 // QueueConfig bounds the write queue of each project.
@@ -74,8 +93,10 @@ type PluginConfig struct {
 func defaults() map[string]any {
 	return map[string]any{
 		"listen": "127.0.0.1:8080", "data_dir": "./data", "plugin_dir": "bin/plugins", "runtime_dir": "",
-		"admin_key": "", "log_level": "info", "shutdown_timeout": "30s",
-		"engine.memory_limit": "", "engine.threads": 0, "engine.idle": "10m", "engine.max_open": 100, "queue.length": 1000, "queue.wait": "10m",
+		"admin_key": "", "log_level": "info", "shutdown_timeout": "30s", "http.write_timeout": "1m",
+		"engine.memory_limit": "", "engine.threads": 0, "engine.idle": "10m", "engine.max_open": 100, "engine.max_reads": 0, "engine.max_streams": 0,
+		"engine.temp_dir": "", "engine.temp_limit": "",
+		"queue.length": 1000, "queue.wait": "10m",
 	}
 }
 
@@ -123,7 +144,7 @@ func LoadConfig(path string, flags map[string]any) (Config, error) {
 
 func (c *Config) validate() error {
 	var faults []error
-	for _, dir := range []*string{&c.DataDir, &c.PluginDir, &c.RuntimeDir} {
+	for _, dir := range []*string{&c.DataDir, &c.PluginDir, &c.RuntimeDir, &c.Engine.TempDir} {
 		if *dir == "" {
 			continue
 		}
@@ -145,23 +166,34 @@ func (c *Config) validate() error {
 	if c.Queue.Length < 1 || c.Queue.Wait <= 0 {
 		faults = append(faults, errors.New("queue.length and queue.wait must be positive"))
 	}
-	if c.Engine.Threads < 0 {
-		faults = append(faults, errors.New("engine.threads must not be negative"))
-	}
-	if c.Engine.MemoryLimit != "" && !memoryLimit.MatchString(c.Engine.MemoryLimit) {
-		faults = append(faults, fmt.Errorf("engine.memory_limit %q is not a number with KB, MB, GB, TB, KiB, MiB, GiB or TiB", c.Engine.MemoryLimit))
-	}
-	if c.Engine.Idle <= 0 || c.Engine.MaxOpen < 1 {
-		faults = append(faults, errors.New("engine.idle and engine.max_open must be positive"))
-	}
+	faults = append(faults, c.Engine.faults()...)
 	if c.ShutdownTimeout <= 0 {
 		faults = append(faults, errors.New("shutdown_timeout must be positive"))
+	}
+	if c.HTTP.WriteTimeout <= 0 {
+		faults = append(faults, errors.New("http.write_timeout must be positive"))
 	}
 	return errors.Join(faults...)
 }
 
-// memoryLimit is what DuckDB takes; it would refuse any other at the first request.
-var memoryLimit = regexp.MustCompile(`(?i)^[0-9]+(\.[0-9]+)? ?[KMGT]i?B$`)
+func (c EngineConfig) faults() []error {
+	var faults []error
+	for _, size := range []struct{ name, text string }{{"memory_limit", c.MemoryLimit}, {"temp_limit", c.TempLimit}} {
+		if _, ok := parseSize(size.text); !ok {
+			faults = append(faults, fmt.Errorf("engine.%s %q is not a number with KB, MB, GB, TB, KiB, MiB, GiB or TiB", size.name, size.text))
+		}
+	}
+	if bytes, ok := parseSize(c.MemoryLimit); ok && c.MemoryLimit != "" && bytes < minMemory {
+		faults = append(faults, fmt.Errorf("engine.memory_limit %q is less than %dMiB", c.MemoryLimit, minMemory>>20))
+	}
+	if c.Threads < 0 || c.MaxReads < 0 || c.MaxStreams < 0 {
+		faults = append(faults, errors.New("engine.threads, engine.max_reads and engine.max_streams must not be negative"))
+	}
+	if c.Idle <= 0 || c.MaxOpen < 1 {
+		faults = append(faults, errors.New("engine.idle and engine.max_open must be positive"))
+	}
+	return faults
+}
 
 // minKeyLength keeps an operator from an admin key that can be guessed.
 const minKeyLength = 16

@@ -34,6 +34,7 @@ func TestConfigPrecedence(t *testing.T) {
 	off := false
 	want := core.Config{
 		Listen: "127.0.0.1:2", DataDir: "/from/file", LogLevel: "error", ShutdownTimeout: 30 * time.Second,
+		HTTP:    core.HTTPConfig{WriteTimeout: time.Minute},
 		Engine:  core.EngineConfig{Idle: 10 * time.Minute, MaxOpen: 100},
 		Queue:   core.QueueConfig{Length: 7, Wait: 3 * time.Second},
 		Plugins: map[string]core.PluginConfig{"files": {Enabled: &off}},
@@ -66,9 +67,13 @@ func TestConfigFaults(t *testing.T) {
 		{"queue", "queue:\n  length: 0", "queue.length and queue.wait must be positive"},
 		{"memory", "engine:\n  memory_limit: 80%", "engine.memory_limit \"80%\""},
 		{"memory without a unit", "engine:\n  memory_limit: 1000", "engine.memory_limit \"1000\""},
+		{"too little memory", "engine:\n  memory_limit: 255MiB", "engine.memory_limit \"255MiB\" is less than 256MiB"},
+		{"spill", "engine:\n  temp_limit: much", "engine.temp_limit \"much\""},
 		{"idle", "engine:\n  idle: 0s", "engine.idle and engine.max_open"},
 		{"max open", "engine:\n  max_open: 0", "engine.idle and engine.max_open"},
 		{"threads", "engine:\n  threads: -1", "engine.threads"},
+		{"streams", "engine:\n  max_streams: -1", "engine.max_streams"},
+		{"write timeout", "http:\n  write_timeout: 0s", "http.write_timeout"},
 		{"shutdown", "shutdown_timeout: 0s", "shutdown_timeout"},
 		{"data directory", "data_dir: ''", "data_dir must not be empty"},
 		{"every fault at once", "log_level: loud\nshutdown_timeout: 0s", "shutdown_timeout must be positive"},

@@ -22,6 +22,7 @@ import (
 	"github.com/keboola/duckdb-storage/core/internal/disk"
 	"github.com/keboola/duckdb-storage/core/internal/engine"
 	"github.com/keboola/duckdb-storage/core/internal/files"
+	"github.com/keboola/duckdb-storage/core/internal/metrics"
 	"github.com/keboola/duckdb-storage/core/internal/plan"
 	"github.com/keboola/duckdb-storage/core/internal/pluginhost"
 	"github.com/keboola/duckdb-storage/core/internal/projects"
@@ -38,6 +39,7 @@ type Service struct {
 	engine   *engine.Engine
 	registry *registry.Registry
 	host     *pluginhost.Host
+	metrics  *metrics.Metrics
 	api      *httpapi.Server
 	listener net.Listener
 
@@ -48,7 +50,7 @@ type Service struct {
 // Open starts everything up to the listener. On an error everything that was
 // opened is closed again.
 func Open(ctx context.Context, cfg Config, log hclog.Logger, version string) (_ *Service, err error) {
-	s := &Service{cfg: cfg, log: log}
+	s := &Service{cfg: cfg, log: log, metrics: metrics.New()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close(context.WithoutCancel(ctx)))
@@ -57,9 +59,10 @@ func Open(ctx context.Context, cfg Config, log hclog.Logger, version string) (_ 
 	if err := s.openDisk(); err != nil {
 		return nil, err
 	}
+	spill, _ := parseSize(cfg.Engine.TempLimit) // it was validated
 	s.engine = engine.Open(engine.Config{
-		Layout: s.layout, Logger: log.Named("engine"), MemoryLimit: cfg.Engine.MemoryLimit, Threads: cfg.Engine.Threads,
-		Idle: cfg.Engine.Idle, MaxOpen: cfg.Engine.MaxOpen,
+		Layout: s.layout, Logger: log.Named("engine"), Memory: cfg.Engine.memory(log), Threads: cfg.Engine.Threads,
+		Temp: spill, Idle: cfg.Engine.Idle, MaxOpen: cfg.Engine.MaxOpen,
 		OnAttach: registry.Migrate,
 	})
 	s.onClose(s.engine.Close)
@@ -79,8 +82,14 @@ func Open(ctx context.Context, cfg Config, log hclog.Logger, version string) (_ 
 	if err != nil {
 		return nil, err
 	}
+	s.metrics.Collect(metrics.Sources{
+		Version: version, DuckDBVersion: duckdb,
+		Lines: commands.Executor.Queue.Lines, Reads: commands.Executor.Reads.Load, Streams: commands.Executor.Streams.Load,
+		Plugins: s.host.Plugins, Engine: s.engine.Stats,
+	})
 	s.api, err = httpapi.New(httpapi.Config{
-		Host: s.host, Registry: s.registry, Files: commands.Executor.Files, Logger: log.Named("http"), Version: version, DuckDBVersion: duckdb,
+		Host: s.host, Registry: s.registry, Files: commands.Executor.Files, Metrics: s.metrics, Logger: log.Named("http"), Version: version, DuckDBVersion: duckdb,
+		WriteTimeout: s.cfg.HTTP.WriteTimeout,
 	})
 	if err != nil {
 		return nil, err
@@ -97,9 +106,13 @@ func (s *Service) openDisk() (err error) {
 		return err
 	}
 	s.onClose(func(context.Context) error { return s.lock.Close() })
-	s.onClose(func(context.Context) error { return s.cfg.removeRuntimeDir() })
+	s.onClose(func(context.Context) error { return s.cfg.runPlace().remove() })
 	if s.layout.Runtime, err = s.cfg.makeRuntimeDir(); err != nil {
 		return fmt.Errorf("prepare the runtime directory: %w", err)
+	}
+	s.onClose(func(context.Context) error { return s.cfg.tempPlace().remove() })
+	if _, err = s.cfg.tempPlace().make(s.cfg.Engine.TempDir); err != nil {
+		return fmt.Errorf("prepare engine.temp_dir: %w", err)
 	}
 	return s.layout.Open()
 }
@@ -117,8 +130,10 @@ func (s *Service) openRegistries(ctx context.Context, version string) (*projects
 	}
 	store := &files.Store{Registry: fileRegistry, Layout: s.layout, Turns: queue.New(queue.Config{}), Now: time.Now}
 	commands := &projects.Commands{Registry: s.registry, Version: version, Executor: &plan.Executor{
-		Engine: s.engine, Files: store, Layout: s.layout,
-		Queue: queue.New(queue.Config{Length: s.cfg.Queue.Length, Wait: s.cfg.Queue.Wait}),
+		Registry: s.registry, Engine: s.engine, Files: store, Layout: s.layout,
+		Reads:   plan.Admission{Places: s.cfg.Engine.MaxReads},
+		Streams: plan.Admission{Places: s.cfg.Engine.MaxStreams, Wait: s.cfg.Queue.Wait},
+		Queue:   queue.New(queue.Config{Length: s.cfg.Queue.Length, Wait: s.cfg.Queue.Wait, Observer: s.metrics.Queue}),
 	}}
 	sweptProjects, err := commands.Sweep(ctx)
 	if err != nil {

@@ -12,46 +12,62 @@ const (
 	maxRuntimeDir = 64
 	// maxRuntimeParent leaves room for the name of the folder of a run.
 	maxRuntimeParent = 48
-	// runPrefix starts the name of a folder that is not called run.
-	runPrefix = "duckdb-run-"
+	// runPrefix and tempPrefix start the names of folders that are not in the data
+	// directory.
+	runPrefix  = "duckdb-run-"
+	tempPrefix = "duckdb-tmp-"
 )
 
-// makeRuntimeDir makes the folder of this run, empty and for the owner alone,
-// after removing that of an earlier run which was killed. It is run in the data
-// directory; where it must be elsewhere, run is a link to it.
-func (c *Config) makeRuntimeDir() (string, error) {
-	if err := c.removeRuntimeDir(); err != nil {
+// place is a folder of one run. It is in the data directory or, where it must be
+// elsewhere, a private folder there to which its name in the data directory links.
+type place struct {
+	path   string // in the data directory
+	prefix string // of the name elsewhere
+}
+
+// make makes the folder, empty and for the owner alone, after removing that of an
+// earlier run which was killed. Without a parent it is in the data directory.
+func (p place) make(parent string) (string, error) {
+	if err := p.remove(); err != nil {
 		return "", err
 	}
-	run, parent := c.runPath(), c.RuntimeDir
-	switch {
-	case parent == "" && len(run) <= maxRuntimeDir:
-		return run, os.Mkdir(run, 0o700)
-	case parent == "":
-		parent = os.TempDir()
-	case len(parent) > maxRuntimeParent:
-		return "", fmt.Errorf("runtime_dir %s is longer than %d bytes; sockets need a shorter one", parent, maxRuntimeParent)
+	if parent == "" {
+		return p.path, os.Mkdir(p.path, 0o700)
 	}
 	if err := os.MkdirAll(parent, 0o700); err != nil {
 		return "", err
 	}
-	dir, err := os.MkdirTemp(parent, runPrefix)
+	dir, err := os.MkdirTemp(parent, p.prefix)
 	if err != nil {
 		return "", err
 	}
-	return dir, os.Symlink(dir, run)
+	return dir, os.Symlink(dir, p.path)
 }
 
-// removeRuntimeDir removes the folder of a run, wherever it is. It may be called
-// twice.
-func (c *Config) removeRuntimeDir() error {
-	run := c.runPath()
-	if elsewhere, err := os.Readlink(run); err == nil && strings.HasPrefix(filepath.Base(elsewhere), runPrefix) {
+// remove removes the folder, wherever it is, and nothing else that a link may lead
+// to. It may be called twice.
+func (p place) remove() error {
+	if elsewhere, err := os.Readlink(p.path); err == nil && strings.HasPrefix(filepath.Base(elsewhere), p.prefix) {
 		if err := os.RemoveAll(elsewhere); err != nil {
 			return err
 		}
 	}
-	return os.RemoveAll(run)
+	return os.RemoveAll(p.path)
 }
 
-func (c *Config) runPath() string { return filepath.Join(c.DataDir, "run") }
+// makeRuntimeDir makes the folder of this run for sockets and pipes.
+func (c *Config) makeRuntimeDir() (string, error) {
+	parent := c.RuntimeDir
+	switch {
+	case parent == "" && len(c.runPlace().path) > maxRuntimeDir:
+		parent = os.TempDir()
+	case len(parent) > maxRuntimeParent:
+		return "", fmt.Errorf("runtime_dir %s is longer than %d bytes; sockets need a shorter one", parent, maxRuntimeParent)
+	}
+	return c.runPlace().make(parent)
+}
+
+func (c *Config) runPlace() place { return place{filepath.Join(c.DataDir, "run"), runPrefix} }
+
+// tempPlace is where DuckDB spills; disk.Layout knows it by its path.
+func (c *Config) tempPlace() place { return place{filepath.Join(c.DataDir, "tmp"), tempPrefix} }

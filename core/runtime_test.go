@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/keboola/duckdb-storage/core/internal/disk"
 )
 
 // shortDir is a folder whose path leaves room for sockets; that of t.TempDir may not.
@@ -68,11 +70,11 @@ func TestRuntimeDir(t *testing.T) {
 				t.Error("the folder of the killed run is still there")
 			}
 			for range 2 {
-				if err := tc.cfg.removeRuntimeDir(); err != nil {
+				if err := tc.cfg.runPlace().remove(); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if exists(next) || exists(tc.cfg.runPath()) {
+			if exists(next) || exists(tc.cfg.runPlace().path) {
 				t.Error("the folder is there after the end")
 			}
 		})
@@ -88,13 +90,13 @@ func TestRuntimeDirLeavesOthersAlone(t *testing.T) {
 	if err := os.WriteFile(precious, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(cfg.RuntimeDir, cfg.runPath()); err != nil {
+	if err := os.Symlink(cfg.RuntimeDir, cfg.runPlace().path); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := cfg.makeRuntimeDir(); err != nil {
 		t.Fatal(err)
 	}
-	if err := cfg.removeRuntimeDir(); err != nil {
+	if err := cfg.runPlace().remove(); err != nil {
 		t.Fatal(err)
 	}
 	if !exists(precious) {
@@ -107,5 +109,49 @@ func TestRuntimeDirTooLong(t *testing.T) {
 	cfg := Config{DataDir: shortDir(t), RuntimeDir: "/tmp/" + strings.Repeat("x", maxRuntimeParent)}
 	if _, err := cfg.makeRuntimeDir(); err == nil || !strings.Contains(err.Error(), "sockets need a shorter one") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// What DuckDB spills can be elsewhere. A kill leaves the folder there; the next run
+// removes it, also if the setting has changed meanwhile, and nothing beside it.
+func TestTempDir(t *testing.T) {
+	t.Parallel()
+	cfg, elsewhere := Config{DataDir: shortDir(t)}, shortDir(t)
+	precious := filepath.Join(elsewhere, "precious")
+	if err := os.WriteFile(precious, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before := ""
+	for _, parent := range []string{elsewhere, elsewhere, "", "", elsewhere} {
+		dir, err := cfg.tempPlace().make(parent)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := parent; want != "" && filepath.Dir(dir) != want {
+			t.Errorf("the folder is %s, want one in %s", dir, want)
+		}
+		if filepath.Dir(before) == elsewhere && exists(before) {
+			t.Errorf("the folder %s of the killed run is still there", before)
+		}
+		// As the engine does: it knows the path in the data directory alone.
+		if err := (disk.Layout{Root: cfg.DataDir, Runtime: dir}).Open(); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(cfg.tempPlace().path, "spill"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if !exists(filepath.Join(dir, "spill")) {
+			t.Errorf("%s does not lead to %s", cfg.tempPlace().path, dir)
+		}
+		before = dir
+	}
+	if err := cfg.tempPlace().remove(); err != nil {
+		t.Fatal(err)
+	}
+	if exists(before) || exists(cfg.tempPlace().path) || !exists(precious) {
+		t.Error("the folder is there after the end, or what was beside it is gone")
+	}
+	if left, err := os.ReadDir(elsewhere); err != nil || len(left) != 1 {
+		t.Errorf("left: %v, %v", left, err)
 	}
 }

@@ -25,8 +25,8 @@ func (Export) plan() {}
 func (JSON) plan()   {}
 
 // Rows is a read. The host runs it after the handler has returned and streams
-// it as JSON, NDJSON, CSV or Parquet, whichever the client accepts; the rows
-// never cross the plugin.
+// it as JSON, NDJSON, CSV, Parquet or Arrow, whichever the client accepts; the
+// rows never cross the plugin.
 type Rows struct {
 	Statement sql.Statement
 	// MaxRows bounds the answer; 0 is no bound.
@@ -107,13 +107,15 @@ type UploadResponse struct {
 }
 
 // Export writes the result of a read into a new registered file and answers
-// with ExportResponse. When the client accepts the format itself (text/csv),
-// the host streams the result to it and makes no file.
+// with ExportResponse. When the client accepts CSV, NDJSON, Parquet or Arrow and
+// not JSON, the host streams the result to it as that and makes no file.
 type Export struct {
 	Statement sql.Statement
 	// Format is csv: with a header line, NULL as an empty field, LF.
 	Format string
-	File   FileSpec
+	// Compression of the file is none or gzip; empty is none.
+	Compression string
+	File        FileSpec
 }
 
 // ExportResponse is the JSON answer to an Export.
@@ -166,7 +168,7 @@ func encode(plan any) (*pluginv1.InvokeResponse, error) {
 		return &pluginv1.InvokeResponse{Result: &pluginv1.InvokeResponse_Upload{Upload: &pluginv1.Upload{FileId: p.FileID}}}, nil
 	case Export:
 		return &pluginv1.InvokeResponse{Result: &pluginv1.InvokeResponse_Export{Export: &pluginv1.Export{
-			Statement: statement(p.Statement), Format: p.Format, File: p.File.proto(),
+			Statement: statement(p.Statement), Format: p.Format, Compression: p.Compression, File: p.File.proto(),
 		}}}, nil
 	case JSON:
 		return encode(p.Value)

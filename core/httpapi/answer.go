@@ -8,20 +8,11 @@ import (
 	"mime"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/keboola/duckdb-storage/core/internal/files"
 	"github.com/keboola/duckdb-storage/core/internal/plan"
 	"github.com/keboola/duckdb-storage/core/internal/pluginhost"
 	"github.com/keboola/duckdb-storage/sdk"
-)
-
-const (
-	// chunkBytes is what is written to a client at once.
-	chunkBytes = 256 << 10
-	// chunkTimeout is how long a client may take for a chunk; one that stalls
-	// holds a connection to DuckDB.
-	chunkTimeout = time.Minute
 )
 
 // answer sends what the plan came to.
@@ -52,33 +43,6 @@ func (s *Server) failOrAnswer(w http.ResponseWriter, r *http.Request, err error)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Write(statement.JSON())
-}
-
-// stream sends rows while they are made. The first of them are there already,
-// so an error from here on can only break the connection.
-func (s *Server) stream(w http.ResponseWriter, r *http.Request, status int, stream *plan.Stream) {
-	defer stream.Body.Close()
-	w.Header().Set("Content-Type", stream.ContentType)
-	w.WriteHeader(status)
-	connection := http.NewResponseController(w)
-	buf := make([]byte, chunkBytes)
-	for {
-		n, err := io.ReadAtLeast(stream.Body, buf, len(buf))
-		if n > 0 {
-			connection.SetWriteDeadline(time.Now().Add(chunkTimeout))
-			if _, err := w.Write(buf[:n]); err != nil {
-				panic(http.ErrAbortHandler)
-			}
-		}
-		switch {
-		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-			connection.SetWriteDeadline(time.Time{})
-			return
-		case err != nil:
-			loggerOf(r.Context(), s.cfg.Logger).Error("the stream broke off", "error", err)
-			panic(http.ErrAbortHandler)
-		}
-	}
 }
 
 // file sends the bytes of a file with ranges; its SHA-256 is the ETag.

@@ -40,11 +40,36 @@ func TestNegotiate(t *testing.T) {
 		{json, "application/json; charset=utf-8", "application/json"},
 		{json, "text/csv", ""},
 		{export, "text/csv", "text/csv"},
+		{export, "application/vnd.apache.arrow.stream", "application/vnd.apache.arrow.stream"},
+		{export, "*/*", "application/json"},
 		{file, "image/png", "application/octet-stream"},
 	} {
 		got, err := negotiate(tc.form, tc.accept)
 		if got != tc.want || (tc.want == "") != errors.Is(err, errAccept) {
 			t.Errorf("%v, %q: got %q, %v; want %q", tc.form, tc.accept, got, err, tc.want)
+		}
+	}
+}
+
+func TestAcceptsGzip(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		values []string
+		want   bool
+	}{
+		{nil, false},
+		{[]string{""}, false},
+		{[]string{"*"}, false}, // asks for nothing
+		{[]string{"identity"}, false},
+		{[]string{"gzip"}, true},
+		{[]string{"GZIP"}, true},
+		{[]string{"deflate, gzip;q=0.5, br"}, true},
+		{[]string{"br", "gzip"}, true},
+		{[]string{"gzip;q=0"}, false},
+		{[]string{"x-gzip"}, false},
+	} {
+		if got := acceptsGzip(tc.values); got != tc.want {
+			t.Errorf("%q: got %v", tc.values, got)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"mime"
 	"slices"
 	"strconv"
@@ -13,10 +14,8 @@ import (
 // produces lists the media types of each form, the default first.
 func produces(form pluginv1.Form) []string {
 	switch form {
-	case pluginv1.Form_FORM_ROWS, pluginv1.Form_FORM_PLAN:
-		return []string{string(engine.JSON), string(engine.CSV), string(engine.NDJSON), string(engine.Parquet)}
-	case pluginv1.Form_FORM_EXPORT:
-		return []string{string(engine.JSON), string(engine.CSV)}
+	case pluginv1.Form_FORM_ROWS, pluginv1.Form_FORM_PLAN, pluginv1.Form_FORM_EXPORT:
+		return []string{string(engine.JSON), string(engine.CSV), string(engine.NDJSON), string(engine.Parquet), string(engine.Arrow)}
 	case pluginv1.Form_FORM_FILE:
 		return []string{"application/octet-stream"}
 	default:
@@ -31,13 +30,28 @@ func negotiate(form pluginv1.Form, accept string) (string, error) {
 	if strings.TrimSpace(accept) == "" || form == pluginv1.Form_FORM_FILE {
 		return offers[0], nil // a file has the type it was given
 	}
-	type wish struct {
-		mediaType string
-		quality   float64
+	wishes := wishes(accept)
+	for _, w := range wishes {
+		for _, offer := range offers {
+			if w.quality > 0 && matches(w.name, offer) {
+				return offer, nil
+			}
+		}
 	}
-	var wishes []wish
-	for part := range strings.SplitSeq(accept, ",") {
-		mediaType, params, err := mime.ParseMediaType(strings.TrimSpace(part))
+	return "", errAccept.Errorf("this route answers with %s", strings.Join(offers, ", "))
+}
+
+// wish is one of the values that a client takes, with how much it likes it.
+type wish struct {
+	name    string
+	quality float64 // 0 is not at all
+}
+
+// wishes reads Accept or Accept-Encoding, the best-liked first.
+func wishes(header string) []wish {
+	var out []wish
+	for part := range strings.SplitSeq(header, ",") {
+		name, params, err := mime.ParseMediaType(strings.TrimSpace(part))
 		if err != nil {
 			continue
 		}
@@ -45,25 +59,16 @@ func negotiate(form pluginv1.Form, accept string) (string, error) {
 		if v, err := strconv.ParseFloat(params["q"], 64); err == nil {
 			q = v
 		}
-		wishes = append(wishes, wish{mediaType, q})
+		out = append(out, wish{name, q})
 	}
-	slices.SortStableFunc(wishes, func(a, b wish) int {
-		switch {
-		case a.quality > b.quality:
-			return -1
-		case a.quality < b.quality:
-			return 1
-		}
-		return 0
-	})
-	for _, w := range wishes {
-		for _, offer := range offers {
-			if w.quality > 0 && matches(w.mediaType, offer) {
-				return offer, nil
-			}
-		}
-	}
-	return "", errAccept.Errorf("this route answers with %s", strings.Join(offers, ", "))
+	slices.SortStableFunc(out, func(a, b wish) int { return cmp.Compare(b.quality, a.quality) })
+	return out
+}
+
+// acceptsGzip reports whether a client names gzip among the encodings that it
+// takes (RFC 9110, 12.5.3).
+func acceptsGzip(acceptEncoding []string) bool {
+	return slices.ContainsFunc(wishes(strings.Join(acceptEncoding, ",")), func(w wish) bool { return w.name == "gzip" && w.quality > 0 })
 }
 
 func matches(wish, offer string) bool {

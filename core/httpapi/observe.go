@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"regexp"
 	"runtime/debug"
@@ -17,8 +18,8 @@ import (
 // cannot write into the log what it likes.
 var clientID = regexp.MustCompile(`^[A-Za-z0-9._:/+=-]{1,128}$`)
 
-// observe gives each request an id, logs how it ended, and turns a panic into a
-// problem.
+// observe gives each request an id, logs and counts how it ended, and turns a
+// panic into a problem.
 func (s *Server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		o := &observed{requestID: r.Header.Get("X-Request-Id"), runID: r.Header.Get("X-KBC-RunId")}
@@ -29,14 +30,15 @@ func (s *Server) observe(next http.Handler) http.Handler {
 			o.runID = ""
 		}
 		r = r.WithContext(context.WithValue(r.Context(), observedKey, o))
-		rec := &recorder{ResponseWriter: w}
+		rec := &recorder{ResponseWriter: w, sent: s.cfg.Metrics.HTTP.Sent}
+		if r.Body != nil && r.Body != http.NoBody {
+			r.Body = &countedBody{r.Body, s.cfg.Metrics.HTTP.Received}
+		}
 		rec.Header().Set("X-Request-Id", o.requestID)
+		s.cfg.Metrics.HTTP.Began()
 		start := time.Now()
 		defer func() {
-			v := recover()
-			s.report(rec, r, o, start, v)
-			if v != nil && rec.status != 0 {
-				// The head is out: only a broken connection tells the client.
+			if s.report(rec, r, o, start, recover()) {
 				panic(http.ErrAbortHandler)
 			}
 		}()
@@ -44,18 +46,25 @@ func (s *Server) observe(next http.Handler) http.Handler {
 	})
 }
 
-func (s *Server) report(rec *recorder, r *http.Request, o *observed, start time.Time, panicked any) {
-	aborted := panicked != nil
+// report says how a request ended, and whether its connection must be broken off:
+// where the head is out, nothing else tells the client.
+func (s *Server) report(rec *recorder, r *http.Request, o *observed, start time.Time, panicked any) (abort bool) {
+	abort = panicked != nil
 	err, _ := panicked.(error)
-	if aborted && !errors.Is(err, http.ErrAbortHandler) {
+	if abort && !errors.Is(err, http.ErrAbortHandler) {
 		s.cfg.Logger.Error("panic in a request", "request_id", o.requestID, "panic", fmt.Sprint(panicked), "stack", string(debug.Stack()))
 		if rec.status == 0 {
 			s.fail(rec, r, fmt.Errorf("panic: %v", panicked))
+			abort = false
 		}
 	}
+	took := time.Since(start)
+	aborted := abort || r.Context().Err() != nil // by us, or by a client that left
+	s.cfg.Metrics.HTTP.Ended(o.command, rec.status, aborted, took)
 	s.cfg.Logger.Info("request", "request_id", o.requestID, "run_id", o.runID, "method", r.Method, "path", r.URL.EscapedPath(),
 		"command", o.command, "subject", o.subject, "status", rec.status, "aborted", aborted,
-		"bytes", rec.bytes, "duration_ms", float64(time.Since(start).Microseconds())/1000)
+		"bytes", rec.bytes, "duration_ms", float64(took.Microseconds())/1000)
+	return abort
 }
 
 // recorder remembers status and size of a response.
@@ -63,6 +72,7 @@ type recorder struct {
 	http.ResponseWriter
 	status int
 	bytes  int64
+	sent   func(n int) // is told of them as they go
 }
 
 func (r *recorder) WriteHeader(status int) {
@@ -78,11 +88,24 @@ func (r *recorder) Write(b []byte) (int, error) {
 	}
 	n, err := r.ResponseWriter.Write(b)
 	r.bytes += int64(n)
+	r.sent(n)
 	return n, err
 }
 
 // Unwrap lets http.ResponseController reach the connection.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// countedBody tells how many bytes a client has sent, as they come.
+type countedBody struct {
+	io.ReadCloser
+	received func(n int)
+}
+
+func (b *countedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.received(n)
+	return n, err
+}
 
 func loggerOf(ctx context.Context, base hclog.Logger) hclog.Logger {
 	o := observedOf(ctx)

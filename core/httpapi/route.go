@@ -102,15 +102,17 @@ func (s *Server) call(route route, principal auth.Principal, w http.ResponseWrit
 // project that the principal may not see does not exist for it.
 func (s *Server) target(route route, principal auth.Principal, vars map[string]string) (*pluginv1.Target, error) {
 	project, scoped := vars["project"]
+	adminOnly := route.command.GetPermission() == sdk.AdminOnly
 	if scoped {
 		if !principal.MayUse(project) {
 			return nil, sdk.ErrProjectNotFound.Errorf("project %q does not exist", project)
 		}
-		if _, err := s.cfg.Registry.Project(project); err != nil {
+		// What only the admin does may be about a project that is half dropped.
+		if _, err := s.cfg.Registry.Project(project); err != nil && !adminOnly {
 			return nil, err
 		}
 	}
-	if route.command.GetPermission() == sdk.AdminOnly && !principal.Admin || !scoped && !principal.Admin {
+	if (adminOnly || !scoped) && !principal.Admin {
 		return nil, sdk.ErrDenied.Errorf("%s needs the admin key", route.command.GetName())
 	}
 	target := &pluginv1.Target{Project: project}

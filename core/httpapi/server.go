@@ -8,6 +8,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,7 +21,9 @@ import (
 	"github.com/gorilla/mux"
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/keboola/duckdb-storage/core/internal/auth"
 	"github.com/keboola/duckdb-storage/core/internal/files"
+	"github.com/keboola/duckdb-storage/core/internal/metrics"
 	"github.com/keboola/duckdb-storage/core/internal/pluginhost"
 	"github.com/keboola/duckdb-storage/core/internal/registry"
 	"github.com/keboola/duckdb-storage/sdk"
@@ -31,9 +34,13 @@ type Config struct {
 	Host          *pluginhost.Host
 	Registry      *registry.Registry
 	Files         *files.Store
+	Metrics       *metrics.Metrics
 	Logger        hclog.Logger
 	Version       string
 	DuckDBVersion string
+	// WriteTimeout is how long a client may take for 256 KiB of an answer; default 1
+	// minute. Then its connection is broken off.
+	WriteTimeout time.Duration
 }
 
 // Server serves the API until it is shut down.
@@ -47,13 +54,14 @@ type Server struct {
 
 // New makes a server for the commands that the host has loaded.
 func New(cfg Config) (*Server, error) {
+	cfg.WriteTimeout = cmp.Or(cfg.WriteTimeout, defaultWriteTimeout)
 	s := &Server{cfg: cfg, started: time.Now()}
 	var err error
 	if s.openAPI, err = openAPI(cfg.Host.Table(), cfg.Version); err != nil {
 		return nil, err
 	}
 	s.http = &http.Server{
-		Handler: s.observe(s.router()),
+		Handler: s.patience(s.observe(s.router())),
 		// A request may stream for hours; only its head has a deadline.
 		ReadHeaderTimeout: 30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
@@ -86,6 +94,7 @@ func (s *Server) router() http.Handler {
 	r.HandleFunc("/health", s.health).Methods(http.MethodGet, http.MethodHead)
 	r.HandleFunc("/livez", s.live).Methods(http.MethodGet, http.MethodHead)
 	r.HandleFunc("/readyz", s.ready).Methods(http.MethodGet, http.MethodHead)
+	r.HandleFunc("/metrics", s.metrics).Methods(http.MethodGet, http.MethodHead)
 	r.HandleFunc("/openapi.json", s.document).Methods(http.MethodGet, http.MethodHead)
 	r.HandleFunc("/commands", s.commands).Methods(http.MethodGet, http.MethodHead)
 	for _, route := range routes(s.cfg.Host.Table()) {
@@ -144,6 +153,25 @@ func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	writeJSON(w, http.StatusOK, map[string]any{"status": "ok", "notReady": notReady})
+}
+
+// metrics takes the admin key: labels show the ids of projects.
+func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
+	principal, err := auth.Authenticate(s.cfg.Registry, r.Header.Get("Authorization"))
+	if err == nil && !principal.Admin {
+		err = sdk.ErrDenied.Errorf("/metrics needs the admin key")
+	}
+	var text []byte
+	if err == nil {
+		text, err = s.cfg.Metrics.Text()
+	}
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", metrics.ContentType)
+	w.Header().Set("Cache-Control", "no-store")
+	w.Write(text)
 }
 
 func (s *Server) document(w http.ResponseWriter, _ *http.Request) {

@@ -94,14 +94,17 @@ func TestInfo(t *testing.T) {
 func TestExport(t *testing.T) {
 	t.Parallel()
 	h := sdktest.New(t, plugin())
-	h.OnQuery(columns, orders())
-	h.OnQuery(columns, orders())
+	for range 4 {
+		h.OnQuery(columns, orders())
+	}
 	sdktest.Golden(t, "export",
 		sdktest.Invoke(h, api.Export, api.ExportRequest{TableRequest: ofOrders}),
 		sdktest.Invoke(h, api.Export, api.ExportRequest{
 			TableRequest: ofOrders, Format: "csv", Columns: []string{"price", "id"}, Limit: 10,
 			File: api.ExportFile{Name: "mine.csv", Tags: []string{"a", "b"}},
 		}),
+		sdktest.Invoke(h, api.Export, api.ExportRequest{TableRequest: ofOrders, Compression: api.Gzip}),
+		sdktest.Invoke(h, api.Export, api.ExportRequest{TableRequest: ofOrders, Compression: api.Gzip, File: api.ExportFile{Name: "mine.csv.gz"}}),
 		sdktest.Invoke(h, api.Export, api.ExportRequest{TableRequest: ofOrders, Limit: -1}))
 }
 

@@ -129,6 +129,7 @@ func (p *printer) result(resp *pluginv1.InvokeResponse) {
 	case *pluginv1.InvokeResponse_Export:
 		p.line(0, "\n= Export %s", r.Export.GetFormat())
 		p.statement(1, r.Export.GetStatement())
+		p.facts(1, "compression", r.Export.GetCompression())
 		p.spec(r.Export.GetFile())
 	case *pluginv1.InvokeResponse_Error:
 		p.line(0, "\n= Error")

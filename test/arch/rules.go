@@ -76,6 +76,14 @@ var imports = []importRule{
 		who: everywhere, except: []string{"core/internal/engine", "bench/raw.go"}, never: []string{"github.com/duckdb/..."}, tests: true,
 	},
 	{
+		name: "engine owns Arrow and cgo", reason: "an Arrow batch is DuckDB's memory; who holds one must know when it goes (ADR 0010)",
+		who: everywhere, except: []string{"core/internal/engine"}, never: []string{"github.com/apache/arrow-go/...", "C"}, tests: true,
+	},
+	{
+		name: "compress owns gzip", reason: "level, blocks and what becomes of a stream that breaks off are decided in one place",
+		who: inModule, except: []string{"core/internal/compress"}, never: []string{"github.com/klauspost/..."}, tests: true,
+	},
+	{
 		name: "engine owns database/sql", reason: "a second user could bypass sessions and the queue; the registry scans NULLs with its types",
 		who: everywhere, except: []string{"core/internal/engine", "core/internal/registry", "bench/raw.go"}, never: []string{"database/sql/..."}, tests: true,
 	},
@@ -89,8 +97,9 @@ var imports = []importRule{
 		never: []string{"github.com/hashicorp/go-plugin/...", "google.golang.org/grpc/..."}, tests: true,
 	},
 	{
-		name: "process owns other programs", reason: "one place starts, watches and kills them",
-		who: inModule, except: []string{"core/internal/pluginhost/process/..."}, never: []string{"os/exec"}, tests: true,
+		name: "process owns other programs", reason: "one place starts, watches and kills them; but only another program can copy a live database file",
+		who:    inModule,
+		except: []string{"core/internal/pluginhost/process/...", "core/internal/disk/copy.go", "core/internal/engine/copycrash_test.go"}, never: []string{"os/exec"}, tests: true,
 	},
 	{
 		name: "registry owns migrations", reason: "the version of a catalog is decided in one place",
@@ -99,6 +108,10 @@ var imports = []importRule{
 	{
 		name: "core owns the configuration", reason: "the order of flags, environment and file is said once",
 		who: everywhere, except: []string{"core"}, never: []string{"github.com/knadh/...", "github.com/go-viper/..."}, tests: true,
+	},
+	{
+		name: "metrics owns Prometheus", reason: "the other packages tell facts; names, labels and what they cost are decided in one place",
+		who: everywhere, except: []string{"core/internal/metrics"}, never: []string{"github.com/prometheus/..."}, tests: true,
 	},
 	{
 		name: "commands own the command line", reason: "the rest is a library",
@@ -111,7 +124,7 @@ var imports = []importRule{
 	},
 	{
 		name: "the end-to-end tests know HTTP only", reason: "they must find what a client finds",
-		who: []string{"test/demo", "test/e2e", "test/service", "test/crash"}, never: []string{"./core/...", "./plugins/...", "./sdk/..."}, tests: true,
+		who: []string{"test/demo", "test/e2e", "test/service", "test/crash", "test/faults"}, never: []string{"./core/...", "./plugins/...", "./sdk/..."}, tests: true,
 	},
 }
 

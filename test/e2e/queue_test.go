@@ -74,29 +74,152 @@ func TestQueue(t *testing.T) {
 	}
 }
 
+// leaving bounds how long the service takes to see that a client has left. It takes
+// some milliseconds; a machine that is busy with other tests needs more.
+const leaving = 5 * time.Second
+
+// A client that leaves takes its write along: one that waits is in the line no
+// longer, and one that runs is interrupted and rolled back. The next write goes on.
+func TestClientLeaves(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	p, err := s.Admin().CreateProject(t.Context(), "1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.CreateBucket(t.Context(), "b"); err != nil {
+		t.Fatal(err)
+	}
+	for _, sql := range []string{"CREATE TABLE b.t (i BIGINT)", "INSERT INTO b.t VALUES (42)"} {
+		if _, err := p.Query(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runs := begin(t, p, "INSERT INTO b.t SELECT i FROM range(1000000000000) AS r(i)")
+	// By then it has millions of rows.
+	holder := awaitLine(t, s.Admin(), func(l line) bool { return l.Holder.HeldSeconds > 0.3 })
+	waits := begin(t, p, "INSERT INTO b.t VALUES (43)")
+	awaitLine(t, s.Admin(), func(l line) bool { return l.Waiting == 1 })
+
+	from := time.Now()
+	waits.leave(t)
+	left := awaitLine(t, s.Admin(), func(l line) bool { return l.Waiting == 0 })
+	took(t, "leave the line", from)
+	if left.Holder.RequestID != holder.Holder.RequestID || left.LongestWaitSeconds != 0 {
+		t.Errorf("the line is %+v, want it held by %s", left, holder.Holder.RequestID)
+	}
+
+	next := begin(t, p, "INSERT INTO b.t VALUES (44)")
+	awaitLine(t, s.Admin(), func(l line) bool { return l.Waiting == 1 })
+	from = time.Now()
+	runs.leave(t)
+	if o := <-next.done; o.err != nil || o.answer.status != http.StatusOK {
+		t.Errorf("the next write: %+v", o)
+	}
+	took(t, "interrupt, roll back and write", from)
+	rows, err := p.Query(t.Context(), "SELECT i FROM b.t ORDER BY i")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([][]any{{42.0}, {44.0}}, rows); diff != "" {
+		t.Errorf("rows (-want +got):\n%s", diff)
+	}
+	if err := s.Stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+func took(t *testing.T, what string, from time.Time) {
+	t.Helper()
+	d := time.Since(from).Round(time.Millisecond)
+	t.Logf("%v to %s", d, what)
+	if d > leaving {
+		t.Errorf("it took %v to %s, over %v", d, what, leaving)
+	}
+}
+
+// writing is a write whose client can leave.
+type writing struct {
+	cancel context.CancelFunc
+	done   chan outcome
+}
+
+type outcome struct {
+	answer *answer
+	err    error
+}
+
+func begin(t *testing.T, p service.Project, sql string) *writing {
+	ctx, cancel := context.WithCancel(t.Context())
+	w := &writing{cancel, make(chan outcome, 1)}
+	go func() {
+		a, err := write(ctx, p, sql)
+		w.done <- outcome{a, err}
+	}()
+	return w
+}
+
+// leave breaks the connection.
+func (w *writing) leave(t *testing.T) {
+	t.Helper()
+	w.cancel()
+	if o := <-w.done; !errors.Is(o.err, context.Canceled) {
+		t.Errorf("the client that leaves got %+v", o)
+	}
+}
+
+// line is the writers of one catalog, as the service shows them.
+type line struct {
+	Catalog string
+	Lock    string
+	Holder  struct {
+		Command, RequestID string
+		HeldSeconds        float64
+		Lease              bool
+	}
+	Waiting            int
+	LongestWaitSeconds float64
+}
+
+func queues(ctx context.Context, admin service.Client) ([]line, error) {
+	var got struct{ Items []line }
+	_, err := admin.Do(ctx, http.MethodGet, "/admin/queues", nil, &got)
+	return got.Items, err
+}
+
+// awaitLine waits until the service has one line, and that is as it should be.
+func awaitLine(t *testing.T, admin service.Client, want func(line) bool) line {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	poll := time.NewTicker(5 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		got, err := queues(ctx, admin)
+		if err == nil && len(got) == 1 && want(got[0]) {
+			return got[0]
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			t.Fatalf("the lines stay %+v, %v", got, err)
+		}
+	}
+}
+
 // wantQueue compares what the service says of its one line of writers.
 func wantQueue(ctx context.Context, t *testing.T, admin service.Client, catalog, command string, waiting int) {
 	t.Helper()
-	var got struct {
-		Items []struct {
-			Catalog string
-			Holder  struct {
-				Command, RequestID string
-				HeldSeconds        float64
-			}
-			Waiting            int
-			LongestWaitSeconds float64
-		}
-	}
-	if _, err := admin.Do(ctx, http.MethodGet, "/admin/queues", nil, &got); err != nil {
+	got, err := queues(ctx, admin)
+	if err != nil {
 		t.Error(err)
 		return
 	}
-	if len(got.Items) != 1 {
-		t.Errorf("the service has lines %+v, want one", got.Items)
+	if len(got) != 1 {
+		t.Errorf("the service has lines %+v, want one", got)
 		return
 	}
-	l := got.Items[0]
+	l := got[0]
 	if l.Catalog != catalog || l.Holder.Command != command || l.Holder.RequestID == "" || l.Holder.HeldSeconds <= 0 ||
 		l.Waiting != waiting || (l.LongestWaitSeconds > 0) != (waiting > 0) {
 		t.Errorf("the line is %+v, want %s held by %s with %d waiting", l, catalog, command, waiting)
@@ -109,10 +232,6 @@ func race(ctx context.Context, t *testing.T, p service.Project, writers int, mea
 	t.Helper()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	type outcome struct {
-		answer *answer
-		err    error
-	}
 	outcomes := make(chan outcome)
 	for i := range writers {
 		go func() {

@@ -26,19 +26,28 @@ type Layout struct {
 	Runtime string
 }
 
-// Open makes the folders of the layout. An existing layout is left as it is.
-// Spill files of an earlier run are removed.
+// Open makes the folders of the layout. An existing layout is left as it is, but
+// for what an earlier run left: spilled data and unfinished copies are removed.
 func (l Layout) Open() error {
-	if err := os.RemoveAll(l.Temp()); err != nil {
-		return fmt.Errorf("clean the spill folder: %w", err)
+	// Whoever made Temp a link to elsewhere sees to what is there.
+	if info, err := os.Lstat(l.Temp()); err == nil && info.IsDir() {
+		if err := os.RemoveAll(l.Temp()); err != nil {
+			return fmt.Errorf("clean the spill folder: %w", err)
+		}
+	}
+	if err := removeCopies(l.catalogs()); err != nil {
+		return fmt.Errorf("remove unfinished copies: %w", err)
 	}
 	for _, dir := range []string{l.catalogs(), l.metadata(), l.allFiles(), l.Temp(), l.Pipes()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return fmt.Errorf("prepare the data directory: %w", err)
 		}
 	}
-	return nil
+	return SyncDir(l.Root)
 }
+
+// SyncFiles makes durable which projects have a folder of files.
+func (l Layout) SyncFiles() error { return SyncDir(l.allFiles()) }
 
 // Catalog is the DuckDB file of a project's branch; "default" is the main one.
 func (l Layout) Catalog(project, branch string) string {

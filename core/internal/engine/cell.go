@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	gosql "database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -32,45 +33,57 @@ const (
 	lateRows = 1000
 )
 
-// cell is one in-memory DuckDB instance.
+// cell is one in-memory DuckDB instance. What it may reach is fixed when it opens,
+// and so are its members: a change of either needs a new cell.
 type cell struct {
-	name  string
-	db    *gosql.DB
-	pipes string // folder for result streams
-	log   hclog.Logger
+	members []Catalog // by alias
+	pipes   string    // folder for result streams
+	temp    string    // folder where it spills
+	log     hclog.Logger
+
+	once sync.Once
+	err  error     // of opening the instance
+	db   *gosql.DB // nil before and after an open instance
 
 	// ddl serialises ATTACH and DETACH: next to a catalog listing they conflict.
-	ddl  sync.Mutex
-	once sync.Once
-	err  error
+	ddl sync.Mutex
+	// settings serialises changes of the memory limit with the end of the instance.
+	settings sync.Mutex
+
+	// Guarded by Engine.mu.
+	attached map[string]*attachment // by alias; those that are being attached too
+	ready    int                    // of them are attached
+	refs     int                    // sessions, and requests for one
+	used     time.Time              // when refs last became 0
+	idle     []chan struct{}        // closed when refs reaches 0
+	gone     chan struct{}          // not nil once it is going away; closed when it is gone
+	end      error                  // why its sessions end, once they do
+	share                           // of the memory
 }
 
-// cell returns the open cell for a catalog, opening it first if need be.
-func (e *Engine) cell(ctx context.Context, cat Catalog) (*cell, error) {
-	e.mu.Lock()
-	c := e.cells[cat.Cell]
-	if c == nil {
-		c = &cell{name: cat.Cell, pipes: filepath.Join(e.cfg.Layout.Pipes(), cat.Cell), log: e.cfg.Logger}
-		e.cells[cat.Cell] = c
+func newCell(cfg Config, members []Catalog) *cell {
+	name := members[0].Alias
+	return &cell{
+		members: members, attached: map[string]*attachment{}, log: cfg.Logger,
+		pipes: filepath.Join(cfg.Layout.Pipes(), name), temp: filepath.Join(cfg.Layout.Temp(), name),
 	}
-	e.mu.Unlock()
-	c.once.Do(func() { c.err = c.open(ctx, e.cfg, cat) })
-	if c.err != nil {
-		e.mu.Lock()
-		if e.cells[cat.Cell] == c {
-			delete(e.cells, cat.Cell)
-		}
-		e.mu.Unlock()
-	}
-	return c, c.err
 }
+
+// small reports whether the cell is one of a small catalog, which is in no group.
+func (c *cell) small() bool { return c.members[0].Small }
 
 // open starts the instance and locks it down. The order matters: limits,
 // autoload off, what may be reached, external access off, configuration locked;
-// none of it can be undone from SQL afterwards.
-func (c *cell) open(ctx context.Context, cfg Config, cat Catalog) error {
-	temp := filepath.Join(cfg.Layout.Temp(), c.name)
-	for _, dir := range append([]string{c.pipes, temp}, cat.Reach...) {
+// none of it can be undone from SQL afterwards. The memory limit alone may change
+// after the lock, which a user's statement cannot do ([Session.Inspect]).
+func (c *cell) open(ctx context.Context, cfg Config, memory int64, extra []sql.Statement) error {
+	reach := []string{c.pipes}
+	var files []string
+	for _, m := range c.members {
+		reach = append(reach, m.Reach...)
+		files = append(files, disk.CatalogFiles(m.Path)...)
+	}
+	for _, dir := range append([]string{c.temp}, reach...) {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return classify(ctx, err)
 		}
@@ -79,46 +92,70 @@ func (c *cell) open(ctx context.Context, cfg Config, cat Catalog) error {
 	if err != nil {
 		return classify(ctx, err)
 	}
-	c.db = gosql.OpenDB(connector)
-	c.db.SetMaxIdleConns(-1)
-	settings := []sql.Statement{
+	db := gosql.OpenDB(connector)
+	db.SetMaxIdleConns(-1)
+	settings := append(append(c.limits(cfg, memory), extra...),
 		sql.New("SET autoinstall_known_extensions = false"),
 		sql.New("SET autoload_known_extensions = false"),
 		// Wherever the service runs, a time without a zone is UTC.
 		sql.New("SET GLOBAL TimeZone = 'UTC'"),
 		sql.New("SET checkpoint_threshold = ?", sql.Literal(checkpointThreshold)),
 		sql.New("SET late_materialization_max_rows = ?", sql.Literal(fmt.Sprint(lateRows))),
-		sql.New("SET temp_directory = ?", sql.Literal(temp)),
-		sql.New("SET allowed_directories = [?]", literals(append([]string{c.pipes}, cat.Reach...))),
-		sql.New("SET allowed_paths = [?]", literals(disk.CatalogFiles(cat.Path))),
+		sql.New("SET temp_directory = ?", sql.Literal(c.temp)),
+		sql.New("SET allowed_directories = [?]", literals(reach)),
+		sql.New("SET allowed_paths = [?]", literals(files)),
 		sql.New("SET enable_external_access = false"),
+		sql.New("SET allowed_configs = ['memory_limit']"),
 		sql.New("SET lock_configuration = true"),
-	}
-	for _, s := range append(limits(cfg, cat), settings...) {
-		if _, err := c.db.ExecContext(ctx, s.SQL()); err != nil {
-			c.db.Close()
-			return fmt.Errorf("open cell %s: %w", c.name, classify(ctx, err))
+	)
+	for _, s := range settings {
+		if _, err := db.ExecContext(ctx, s.SQL()); err != nil {
+			db.Close()
+			return fmt.Errorf("open cell %s: %w", c.members[0].Alias, classify(ctx, err))
 		}
 	}
+	c.db = db
 	return nil
 }
 
-// smallMemory is enough for a registry of a hundred thousand rows.
-const smallMemory = "256MB"
-
-func limits(cfg Config, cat Catalog) []sql.Statement {
-	memory, threads := cfg.MemoryLimit, cfg.Threads
-	if cat.Small {
-		memory, threads = smallMemory, 1
-	}
-	var out []sql.Statement
-	if memory != "" {
-		out = append(out, sql.New("SET memory_limit = ?", sql.Literal(memory)))
+func (c *cell) limits(cfg Config, memory int64) []sql.Statement {
+	out := []sql.Statement{setMemory(memory)}
+	threads := cfg.Threads
+	if c.small() {
+		threads = 1
 	}
 	if threads > 0 {
 		out = append(out, sql.New("SET threads = ?", sql.Literal(fmt.Sprint(threads))))
 	}
+	if cfg.Temp > 0 {
+		out = append(out, sql.New("SET max_temp_directory_size = ?", sql.Literal(fmt.Sprintf("%dB", cfg.Temp))))
+	}
 	return out
+}
+
+func setMemory(bytes int64) sql.Statement {
+	return sql.New("SET memory_limit = ?", sql.Literal(fmt.Sprintf("%dB", bytes)))
+}
+
+// errClosed says that the instance is gone, so that its limit does not matter.
+var errClosed = errors.New("the cell is closed")
+
+// setLimit changes the memory limit of the open instance. DuckDB frees what is over it
+// first, which takes seconds when a statement has to spill (measured), and refuses
+// when that memory is in use.
+func (c *cell) setLimit(before, bytes int64) error {
+	c.settings.Lock()
+	defer c.settings.Unlock()
+	if c.db == nil {
+		return errClosed
+	}
+	_, err := c.db.ExecContext(context.Background(), setMemory(bytes).SQL())
+	if err == nil {
+		return nil
+	}
+	// DuckDB 1.5.6 keeps the old limit then and shows the new one (measured).
+	_, undone := c.db.ExecContext(context.Background(), setMemory(before).SQL())
+	return errors.Join(err, undone)
 }
 
 func (c *cell) attach(ctx context.Context, cat Catalog) error {
@@ -134,20 +171,21 @@ func (c *cell) attach(ctx context.Context, cat Catalog) error {
 			return nil
 		}
 		if !strings.Contains(err.Error(), "onflict") || time.Now().After(deadline) {
-			return classify(ctx, err)
+			return err
 		}
 		select {
 		case <-ctx.Done():
-			return classify(ctx, ctx.Err())
+			return ctx.Err()
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }
 
 // detach writes the log into the file and lets go of it.
-func (c *cell) detach(ctx context.Context, alias string) error {
+func (c *cell) detach(alias string) error {
 	c.ddl.Lock()
 	defer c.ddl.Unlock()
+	ctx := context.Background()
 	if _, err := c.db.ExecContext(ctx, sql.New("CHECKPOINT ?", sql.Name(alias)).SQL()); err != nil {
 		// The log stays and is replayed at the next attach: nothing is lost.
 		c.log.Warn("the checkpoint at the end failed", "catalog", alias, "error", err)
@@ -156,9 +194,17 @@ func (c *cell) detach(ctx context.Context, alias string) error {
 	return classify(ctx, err)
 }
 
+// close ends the instance, if it is open, and removes its folders.
 func (c *cell) close() {
+	c.settings.Lock()
+	defer c.settings.Unlock()
+	if c.db == nil {
+		return
+	}
 	c.db.Close()
+	c.db = nil
 	os.RemoveAll(c.pipes)
+	os.RemoveAll(c.temp)
 }
 
 func literals(texts []string) []sql.Statement {

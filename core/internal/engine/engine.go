@@ -2,12 +2,16 @@
 //
 // A catalog is one DuckDB file attached under an alias. A cell is one in-memory
 // DuckDB instance with catalogs attached; the reach of a name and the damage of
-// a fatal error end at the cell. Start with [Open] and [Engine.Session].
+// a fatal error end at the cell. A catalog has a cell of its own, or shares one
+// with those that it is linked with ([Engine.Link]). Start with [Open] and
+// [Engine.Session].
 //
 // Promised: one file is attached in one cell, once, for as long as it is open; a
 // commit that returned is on disk; a session leaves nothing behind on its
 // connection, because connections are never reused (a new one costs 4 µs);
-// cancelling a session's context interrupts its statement within milliseconds.
+// cancelling a session's context interrupts its statement within milliseconds;
+// all open cells together stay within one budget of memory, but for the floor
+// that a cell in use gets in any case ([Config]).
 //
 // Not promised: writes of one catalog must come one at a time, which the queue
 // package sees to; a fatal error of DuckDB ends every session of its cell, and
@@ -17,7 +21,7 @@ package engine
 import (
 	"cmp"
 	"context"
-	"fmt"
+	"errors"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -29,17 +33,23 @@ import (
 
 	"github.com/keboola/duckdb-storage/core/internal/disk"
 	"github.com/keboola/duckdb-storage/sdk"
+	"github.com/keboola/duckdb-storage/sdk/sql"
 )
 
 // Config says what DuckDB may use.
 type Config struct {
 	Layout disk.Layout
 	Logger hclog.Logger
-	// MemoryLimit of each cell in DuckDB's notation, for example "8GB". Empty is
-	// DuckDB's default of 80 % of the machine.
-	MemoryLimit string
+	// Memory is what all open cells together may use, in bytes; default 1 GiB. A
+	// cell in use gets at least 128 MiB of it, one that is merely open at least 16:
+	// only these floors may exceed the budget. DuckDB counts its buffers; a result
+	// that the driver holds is not among them.
+	Memory int64
 	// Threads of each cell; 0 is one for each core.
 	Threads int
+	// Temp is how much each cell may spill to disk, in bytes; 0 is DuckDB's default
+	// of 90 % of the free space.
+	Temp int64
 	// Idle is how long a catalog stays open that nobody uses; default 10 minutes.
 	Idle time.Duration
 	// MaxOpen is how many catalogs stay open; default 100. The least recently used
@@ -54,25 +64,29 @@ type Config struct {
 type Engine struct {
 	cfg Config
 
-	mu       sync.Mutex
-	cells    map[string]*cell
-	catalogs map[string]*attachment // by alias
-	closed   bool
+	mu     sync.Mutex
+	cells  map[*cell]bool
+	homes  map[string]*cell // of each catalog that is open or going away, by alias
+	groups groups
+	broken map[string]verdict // by alias
+	counts Stats              // the counters in it
+	closed bool
 
-	stop    chan struct{} // closed by Close
-	watched chan struct{} // closed when watchIdle has ended
+	unbalanced chan struct{}  // wakes balance
+	stop       chan struct{}  // closed by Close
+	background sync.WaitGroup // watchIdle and balance
+
+	extra []sql.Statement // more settings of each cell that opens; a test has some
 }
 
-// Catalog says where a DuckDB file is, what it is called, and which cell it
-// belongs to. Catalogs of one cell must agree on Reach.
+// Catalog says where a DuckDB file is and what it is called.
 type Catalog struct {
 	Alias string
 	Path  string
-	Cell  string
-	// Reach lists the folders that statements of the cell may read and write.
+	// Reach lists the folders that statements of its cell may read and write.
 	Reach []string
-	// Small is a cell for short rows and few of them: one thread and little
-	// memory, whatever the Config says.
+	// Small is a catalog of short rows and few of them. It stays open, with one
+	// thread and a fixed share of the memory. It cannot be linked.
 	Small bool
 }
 
@@ -82,7 +96,6 @@ func Project(l disk.Layout, project, branch string) Catalog {
 	return Catalog{
 		Alias: disk.CatalogName(project, branch),
 		Path:  l.Catalog(project, branch),
-		Cell:  "project_" + project,
 		Reach: []string{l.Files(project)},
 	}
 }
@@ -92,30 +105,28 @@ func Open(cfg Config) *Engine {
 	// DuckDB writes results into pipes from threads that Go does not know. A
 	// reader that left must be an error of that write, not the end of the process.
 	signal.Ignore(syscall.SIGPIPE)
+	cfg.Memory = cmp.Or(cfg.Memory, defaultMemory)
 	cfg.Idle, cfg.MaxOpen = cmp.Or(cfg.Idle, defaultIdle), cmp.Or(cfg.MaxOpen, defaultMaxOpen)
 	e := &Engine{
-		cfg: cfg, cells: map[string]*cell{}, catalogs: map[string]*attachment{},
-		stop: make(chan struct{}), watched: make(chan struct{}),
+		cfg: cfg, cells: map[*cell]bool{}, homes: map[string]*cell{}, groups: newGroups(), broken: map[string]verdict{},
+		unbalanced: make(chan struct{}, 1), stop: make(chan struct{}),
 	}
-	go e.watchIdle()
+	e.background.Go(e.watchIdle)
+	e.background.Go(e.balance)
 	return e
 }
 
 // Session opens a connection with the catalog as its default, attaching the
-// catalog if need be. The session ends with ctx, with Close, or when the catalog
-// is dropped. It returns NotFound if there is no such file.
+// catalog and those of its group if need be. The session ends with ctx, with
+// Close, or when the catalog is dropped or moved. It returns NotFound if there is
+// no such file. Whoever holds one session and asks for a second one may wait for
+// the end of a move, which ends the first.
 func (e *Engine) Session(ctx context.Context, cat Catalog) (*Session, error) {
 	a, err := e.acquire(ctx, cat, false)
 	if err != nil {
 		return nil, err
 	}
-	s, err := newSession(ctx, e, a)
-	if err != nil {
-		e.release(a)
-		return nil, err
-	}
-	s.release = func() { e.release(a) }
-	return s, nil
+	return newSession(ctx, e, a, func() { e.leave(a.cell) })
 }
 
 // Create makes the file of a catalog and attaches it. It returns Exists if
@@ -133,15 +144,50 @@ func (e *Engine) Ensure(ctx context.Context, cat Catalog) error {
 	if err != nil {
 		return err
 	}
-	e.release(a)
-	return disk.SyncDir(filepath.Dir(cat.Path))
+	e.leave(a.cell)
+	return disk.Explain(disk.SyncDir(filepath.Dir(cat.Path)))
 }
 
-// Drop ends every session of a catalog, detaches it and removes its file. Nobody
-// can attach it meanwhile. A catalog that is not there is fine.
+// Drop ends every session of a catalog, detaches it, removes its file and unlinks
+// it. Nobody can attach it meanwhile. Sessions of catalogs that it is linked with
+// may end first, for a while; then they end with an error that can be retried. A
+// catalog that is not there is fine.
 func (e *Engine) Drop(ctx context.Context, cat Catalog) error {
-	cause := sdk.ErrNotFound.Errorf("catalog %q was dropped while the request ran", cat.Alias)
-	return e.detach(ctx, cat, cause, func() error { return disk.RemoveCatalog(cat.Path) })
+	cells, err := e.claim(ctx, cat)
+	if err != nil {
+		return err
+	}
+	dropped := sdk.ErrNotFound.Errorf("catalog %q was dropped while the request ran", cat.Alias)
+	e.mu.Lock()
+	if a := cells[0].attached[cat.Alias]; a != nil {
+		a.cancel(dropped)
+	}
+	e.mu.Unlock()
+	return e.empty(ctx, cells, errMoved, func() error {
+		e.mu.Lock()
+		e.groups.remove(cat.Alias)
+		delete(e.broken, cat.Alias)
+		e.mu.Unlock()
+		return disk.RemoveCatalog(cat.Path)
+	})
+}
+
+// Reopen closes a catalog with all that share its cell, and forgets that one of
+// them could not be opened: the next session opens them anew. Sessions may end
+// first, for a while, as with Link.
+func (e *Engine) Reopen(ctx context.Context, cat Catalog) error {
+	cells, err := e.claim(ctx, cat)
+	if err != nil {
+		return err
+	}
+	return e.empty(ctx, cells, errMoved, func() error {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		for _, member := range e.groups.of(cat) {
+			delete(e.broken, member.Alias)
+		}
+		return nil
+	})
 }
 
 // Version is the version of DuckDB.
@@ -158,18 +204,23 @@ func (e *Engine) Close(ctx context.Context) error {
 		e.closed = true
 		close(e.stop)
 	}
-	var open []*attachment
-	for _, a := range e.catalogs {
-		open = append(open, a)
+	var open, going []*cell
+	for c := range e.cells {
+		if c.gone != nil {
+			going = append(going, c)
+			continue
+		}
+		c.gone = make(chan struct{})
+		open = append(open, c)
 	}
 	e.mu.Unlock()
-	<-e.watched
-	var first error
-	for _, a := range open {
-		e.waitIdle(ctx, a)
-		if err := e.detach(context.WithoutCancel(ctx), a.cat, errShutdown, func() error { return nil }); err != nil && first == nil {
-			first = fmt.Errorf("close catalog %s: %w", a.cat.Alias, err)
-		}
+	e.background.Wait()
+	var errs []error
+	for _, c := range open {
+		errs = append(errs, e.emptyWithin(ctx, []*cell{c}, errShutdown, func() error { return nil }))
 	}
-	return first
+	for _, c := range going {
+		<-c.gone
+	}
+	return errors.Join(errs...)
 }

@@ -53,6 +53,14 @@ func classify(ctx context.Context, err error) error {
 	if strings.Contains(de.Msg, "CSV Parser state machine") {
 		return sdk.ErrCSV.Errorf("the file mixes line ends (LF, CR LF, CR) outside of quotes, or has a quote where none may stand")
 	}
+	if reason := machineFault(err); reason != "" {
+		return sdk.ErrUnavailable.Errorf("a database file cannot be read or written (%s); the log says which; repeat the request when that is put right", reason)
+	}
+	if strings.Contains(message, "Corrupt database file") {
+		broken := ErrBroken.Errorf("a part of the project's database file is damaged; the log says which; put back a good copy of it")
+		broken.Retryable = false
+		return broken
+	}
 	switch de.Type {
 	case duckdb.ErrorTypeTransaction:
 		if strings.Contains(message, "Attempting to write to database") {
@@ -64,7 +72,7 @@ func classify(ctx context.Context, err error) error {
 	case duckdb.ErrorTypeConstraint:
 		return constraintError(message)
 	case duckdb.ErrorTypeOutOfMemory:
-		return sdk.ErrOutOfMemory.Errorf("the statement needs more memory than the service may use: %s", message)
+		return memoryError(message)
 	case duckdb.ErrorTypePermission:
 		return sdk.ErrDenied.Errorf("%s", message)
 	case duckdb.ErrorTypeInterrupt:
@@ -77,6 +85,26 @@ func classify(ctx context.Context, err error) error {
 	default:
 		return sdk.ErrSQL.Errorf("%s", message)
 	}
+}
+
+// machineFaults are the errors of the operating system that say nothing about a
+// statement and nothing about the content of a file.
+var machineFaults = []syscall.Errno{syscall.EIO, syscall.EROFS, syscall.EACCES, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOENT, syscall.ESTALE}
+
+// machineFault returns the operating system's error in an error of DuckDB, which has
+// it as text only, or nothing.
+func machineFault(err error) string {
+	var de *duckdb.Error
+	if !errors.As(err, &de) || de.Type != duckdb.ErrorTypeIO && !strings.Contains(de.Msg, "Failed to commit") {
+		return ""
+	}
+	for _, fault := range machineFaults {
+		// Go says "too many open files" where the C library says "Too many open files".
+		if strings.Contains(strings.ToLower(de.Msg), fault.Error()) {
+			return fault.Error()
+		}
+	}
+	return ""
 }
 
 // plainMessage drops the error's class, DuckDB's advice and the excerpt of a
@@ -95,6 +123,15 @@ var (
 	existingTable = regexp.MustCompile(`^(?:Table|View) with name .* already exists`)
 	notNull       = regexp.MustCompile(`^NOT NULL constraint failed: .*\.([^.]+)$`)
 )
+
+// memoryError leaves out DuckDB's advice, which is for whoever may change settings.
+func memoryError(message string) error {
+	first, advice, _ := strings.Cut(message, "\n")
+	if strings.Contains(advice, "max_temp_directory_size") {
+		return sdk.ErrOutOfMemory.Errorf("the statement needs more memory than there is, and more room for what it spills to disk than engine.temp_limit or the free space allows: %s", first)
+	}
+	return sdk.ErrOutOfMemory.Errorf("the statement needs more memory than the project has now: %s", first)
+}
 
 func catalogError(message string) error {
 	switch {

@@ -15,9 +15,8 @@ const (
 	defaultMaxOpen = 100
 )
 
-// watchIdle lets go of catalogs that nobody has used for a while, until Close.
+// watchIdle lets go of cells that nobody has used for a while, until Close.
 func (e *Engine) watchIdle() {
-	defer close(e.watched)
 	tick := time.NewTicker(max(e.cfg.Idle/4, time.Millisecond))
 	defer tick.Stop()
 	for {
@@ -26,57 +25,58 @@ func (e *Engine) watchIdle() {
 			return
 		case now := <-tick.C:
 			e.mu.Lock()
-			unused := e.unused(func(a *attachment) bool { return now.Sub(a.used) >= e.cfg.Idle })
+			unused := e.unused(func(c *cell) bool { return now.Sub(c.used) >= e.cfg.Idle })
 			e.mu.Unlock()
 			e.letGo(unused)
 		}
 	}
 }
 
-// surplus marks as going away what is over the bound of open catalogs: those that
+// surplus marks as going away what is over the bound of open catalogs: cells that
 // nobody uses, the least recently used first. One that is in use stays, whatever
 // the bound. The caller holds e.mu and calls letGo.
-func (e *Engine) surplus() []*attachment {
+func (e *Engine) surplus() []*cell {
 	over := -e.cfg.MaxOpen
-	for _, a := range e.catalogs {
-		if !a.cat.Small && a.closing == nil {
-			over++
+	for c := range e.cells {
+		if !c.small() && c.gone == nil {
+			over += len(c.members)
 		}
 	}
-	if over <= 0 {
-		return nil
-	}
-	n := 0
-	return e.unused(func(*attachment) bool { n++; return n <= over })
+	return e.unused(func(c *cell) bool {
+		wanted := over > 0
+		over -= len(c.members)
+		return wanted
+	})
 }
 
-// unused marks catalogs that nobody uses as going away and returns them, the least
+// unused marks cells that nobody uses as going away and returns them, the least
 // recently used first, as far as they are wanted. The caller holds e.mu.
-func (e *Engine) unused(wanted func(*attachment) bool) []*attachment {
-	var out []*attachment
-	for _, a := range e.catalogs {
-		// One that is being opened has no time of use yet.
-		if a.refs == 0 && a.closing == nil && !a.cat.Small && !a.used.IsZero() {
-			out = append(out, a)
+func (e *Engine) unused(wanted func(*cell) bool) []*cell {
+	var out []*cell
+	for c := range e.cells {
+		if c.refs == 0 && c.gone == nil && !c.small() {
+			out = append(out, c)
 		}
 	}
-	slices.SortFunc(out, func(a, b *attachment) int { return cmp.Compare(a.used.UnixNano(), b.used.UnixNano()) })
-	out = slices.DeleteFunc(out, func(a *attachment) bool { return !wanted(a) })
-	for _, a := range out {
-		a.closing = make(chan struct{})
+	slices.SortFunc(out, func(a, b *cell) int { return cmp.Compare(a.used.UnixNano(), b.used.UnixNano()) })
+	out = slices.DeleteFunc(out, func(c *cell) bool { return !wanted(c) })
+	for _, c := range out {
+		c.gone = make(chan struct{})
 	}
 	return out
 }
 
-// letGo detaches catalogs that are marked. A request that comes meanwhile waits
-// and opens its catalog again.
-func (e *Engine) letGo(marked []*attachment) {
-	for _, a := range marked {
-		a.cancel(errShutdown) // no session has it
-		if err := e.finishClosing(context.Background(), a, func() error { return nil }); err != nil {
-			e.cfg.Logger.Warn("detach an idle catalog", "catalog", a.cat.Alias, "error", err)
-			continue
+// letGo closes cells that are marked. A request that comes meanwhile waits and
+// opens its catalog again.
+func (e *Engine) letGo(marked []*cell) {
+	for _, c := range marked {
+		n := uint64(c.ready)
+		if err := e.emptyWithin(context.Background(), []*cell{c}, errShutdown, func() error { return nil }); err != nil {
+			e.cfg.Logger.Warn("detach an idle catalog", "catalog", c.members[0].Alias, "error", err)
 		}
-		e.cfg.Logger.Debug("detached an idle catalog", "catalog", a.cat.Alias)
+		e.mu.Lock()
+		e.counts.DetachedIdle += n
+		e.mu.Unlock()
+		e.cfg.Logger.Debug("closed an idle cell", "cell", c.members[0].Alias, "catalogs", n)
 	}
 }

@@ -31,7 +31,7 @@ func openProjects(t *testing.T, idle time.Duration, maxOpen int, ids ...string) 
 		t.Fatal(err)
 	}
 	p := projects{engine.Open(engine.Config{
-		Layout: layout, Logger: hclog.NewNullLogger(), Threads: 1, MemoryLimit: "500MB", Idle: idle, MaxOpen: maxOpen,
+		Layout: layout, Logger: hclog.NewNullLogger(), Threads: 1, Memory: 500 << 20, Idle: idle, MaxOpen: maxOpen,
 	}), layout}
 	t.Cleanup(func() {
 		if err := p.Close(context.Background()); err != nil {

@@ -91,7 +91,7 @@ func (s *Session) kind(st sql.Statement) (kind duckdb.StmtType, returning bool, 
 	switch {
 	case err == nil:
 		return kind, returning, nil
-	case errors.As(err, &de), errors.As(err, &known):
+	case errors.As(err, &de), errors.As(err, &known), s.ctx.Err() != nil:
 		return 0, false, s.fail(err)
 	default:
 		return 0, false, sdk.ErrSQL.Errorf("send exactly one statement; a PIVOT must name its values with IN")

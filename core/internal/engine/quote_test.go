@@ -26,7 +26,7 @@ func FuzzQuoting(f *testing.F) {
 	if err := layout.Open(); err != nil {
 		f.Fatal(err)
 	}
-	e := engine.Open(engine.Config{Layout: layout, Logger: hclog.NewNullLogger(), Threads: 1, MemoryLimit: "500MB"})
+	e := engine.Open(engine.Config{Layout: layout, Logger: hclog.NewNullLogger(), Threads: 1, Memory: 500 << 20})
 	main := engine.Project(layout, "1", "default")
 	if err := e.Create(f.Context(), main); err != nil {
 		f.Fatal(err)

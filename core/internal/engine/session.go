@@ -4,6 +4,7 @@ import (
 	"context"
 	gosql "database/sql"
 	"encoding/json"
+	"errors"
 	"sync"
 
 	"github.com/keboola/duckdb-storage/sdk"
@@ -20,11 +21,11 @@ type Session struct {
 	conn   *gosql.Conn
 	in     scope
 
-	ctx     context.Context
-	cancel  context.CancelFunc
-	stop    func() bool
-	release func()
-	once    sync.Once
+	ctx    context.Context
+	cancel context.CancelFunc
+	stop   func() bool
+	free   func() // closes the connection and gives the reference back, once
+	once   sync.Once
 }
 
 // scope is the transaction that a session is in. No statement commits by itself:
@@ -39,18 +40,29 @@ const (
 	unit           // begun by Begin
 )
 
-func newSession(ctx context.Context, e *Engine, a *attachment) (*Session, error) {
-	s := &Session{engine: e, att: a, release: func() {}}
+// newSession opens a connection; release is called once it is closed. When the
+// catalog goes, the session ends without its holder, who may wait for a client: a
+// statement is interrupted, and the connection closed as soon as it returns.
+func newSession(ctx context.Context, e *Engine, a *attachment, release func()) (*Session, error) {
+	s := &Session{engine: e, att: a}
 	s.ctx, s.cancel = context.WithCancel(ctx)
-	s.stop = context.AfterFunc(a.ctx, s.cancel)
-	var err error
-	if s.conn, err = a.cell.db.Conn(s.ctx); err != nil {
+	conn, err := a.cell.db.Conn(s.ctx)
+	if err != nil {
 		s.cancel()
+		release()
 		return nil, s.fail(err)
 	}
-	if err := s.control(sql.New("USE ?", sql.Name(a.cat.Alias))); err != nil {
-		s.conn.Close()
+	s.conn = conn
+	s.free = sync.OnceFunc(func() {
+		conn.Close()
+		release()
+	})
+	s.stop = context.AfterFunc(a.ctx, func() {
 		s.cancel()
+		s.free()
+	})
+	if err := s.control(sql.New("USE ?", sql.Name(a.cat.Alias))); err != nil {
+		s.Close()
 		return nil, err
 	}
 	return s, nil
@@ -63,9 +75,20 @@ func (s *Session) Close() {
 		s.leave()
 		s.stop()
 		s.cancel()
-		s.conn.Close()
-		s.release()
+		s.free()
 	})
+}
+
+// Beside opens another session of the same catalog, which sees what is committed
+// now. It ends with this one's context at the latest. Unlike a new session it never
+// waits for a cell that is to close once its sessions have ended: this one is one of
+// them.
+func (s *Session) Beside() (*Session, error) {
+	e, c := s.engine, s.att.cell
+	e.mu.Lock()
+	c.refs++
+	e.mu.Unlock()
+	return newSession(s.ctx, e, s.att, func() { e.leave(c) })
 }
 
 // Alias is the name of the session's catalog.
@@ -244,5 +267,9 @@ func (s *Session) fail(err error) error {
 	if s.att.ctx.Err() != nil {
 		return context.Cause(s.att.ctx)
 	}
-	return classify(s.ctx, err)
+	known := classify(s.ctx, err)
+	if machineFault(err) != "" || errors.Is(known, ErrBroken) {
+		s.engine.cfg.Logger.Error("a database file failed a statement", "catalog", s.Alias(), "error", err)
+	}
+	return known
 }

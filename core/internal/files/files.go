@@ -51,6 +51,9 @@ func (s *Store) turn(ctx context.Context, project, id string) (registry.File, fu
 		return registry.File{}, nil, err
 	}
 	f, err := s.Get(ctx, project, id)
+	if err == nil && f.State == registry.FileReplacing {
+		f, err = s.measure(ctx, f) // a request before this one failed half-way
+	}
 	if err != nil {
 		release()
 		return registry.File{}, nil, err
@@ -93,10 +96,14 @@ func (s *Store) create(ctx context.Context, project string, spec sdk.FileSpec, s
 // CreateProject makes the folders of a new project. No other method makes them,
 // so that a request that is late does not bring back what DropProject removed.
 func (s *Store) CreateProject(project string) error {
-	if err := os.MkdirAll(s.Layout.Staging(project), 0o700); err != nil {
-		return disk.Explain(err)
+	err := os.MkdirAll(s.Layout.Staging(project), 0o700)
+	if err == nil {
+		err = disk.SyncDir(s.Layout.Files(project))
 	}
-	return disk.SyncDir(s.Layout.Files(project))
+	if err == nil {
+		err = s.Layout.SyncFiles()
+	}
+	return disk.Explain(err)
 }
 
 // Get returns a file that clients can see.
@@ -148,7 +155,11 @@ func (s *Store) Receive(ctx context.Context, project, id string, body io.Reader,
 		return f, err
 	}
 	f.SizeBytes, f.SHA256, f.State = upload.size, upload.sha256, sdk.FileUploaded
-	return f, s.Registry.Put(context.WithoutCancel(ctx), f)
+	if err := s.Registry.Put(context.WithoutCancel(ctx), f); err != nil {
+		// The row may still be that of earlier bytes. What failed may have passed.
+		return f, errors.Join(err, s.Registry.Put(context.WithoutCancel(ctx), f))
+	}
+	return f, nil
 }
 
 // replace gives the bytes of an upload the name of their file. The row of earlier
@@ -163,6 +174,11 @@ func (s *Store) replace(ctx context.Context, f registry.File, upload upload) err
 		}
 	}
 	if err := disk.Rename(upload.path, s.HostPath(f)); err != nil {
+		if _, moved := os.Lstat(upload.path); moved != nil && f.State == sdk.FileUploaded {
+			// The new bytes are there; only that they last is not certain.
+			_, measureErr := s.measure(context.WithoutCancel(ctx), f)
+			return errors.Join(err, measureErr)
+		}
 		return errors.Join(err, s.Registry.Put(context.WithoutCancel(ctx), f))
 	}
 	return nil
@@ -220,8 +236,11 @@ func (s *Store) Register(ctx context.Context, project, id string) (_ registry.Fi
 		return f, err
 	}
 	defer release()
-	if f.State == sdk.FileRegistered {
+	switch f.State {
+	case sdk.FileRegistered:
 		return f, nil
+	case registry.FileRegistering: // a registration failed half-way
+		return s.resume(ctx, f)
 	}
 	if f.State == sdk.FilePrepared {
 		// The bytes may have been put at the staging path by other means.
@@ -254,7 +273,37 @@ func (s *Store) RegisterPath(ctx context.Context, project, path string, spec sdk
 }
 
 // Export registers a file whose bytes write puts at the path it is given.
-func (s *Store) Export(ctx context.Context, project string, spec sdk.FileSpec, write func(path string) error) (_ registry.File, err error) {
+func (s *Store) Export(ctx context.Context, project string, spec sdk.FileSpec, write func(path string) error) (registry.File, error) {
+	return s.export(ctx, project, spec, func(f registry.File) (registry.File, error) {
+		if err := write(s.HostPath(f)); err != nil {
+			return f, err
+		}
+		return s.adopt(f)
+	})
+}
+
+// ExportBytes registers a file whose bytes write writes.
+func (s *Store) ExportBytes(ctx context.Context, project string, spec sdk.FileSpec, write func(io.Writer) error) (registry.File, error) {
+	return s.export(ctx, project, spec, func(f registry.File) (_ registry.File, err error) {
+		file, err := os.OpenFile(s.HostPath(f), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return f, err
+		}
+		defer file.Close()
+		hash := sha256.New()
+		if err := write(io.MultiWriter(file, hash)); err != nil {
+			return f, err
+		}
+		f.SHA256 = hex.EncodeToString(hash.Sum(nil))
+		if f.SizeBytes, err = file.Seek(0, io.SeekCurrent); err != nil {
+			return f, err
+		}
+		return f, file.Sync()
+	})
+}
+
+// export registers a new file that write makes and describes.
+func (s *Store) export(ctx context.Context, project string, spec sdk.FileSpec, write func(registry.File) (registry.File, error)) (_ registry.File, err error) {
 	defer explain(&err)
 	f, err := s.create(ctx, project, spec, registry.FileWriting)
 	if err != nil {
@@ -262,17 +311,17 @@ func (s *Store) Export(ctx context.Context, project string, spec sdk.FileSpec, w
 	}
 	// A client that leaves now must not leave the bytes behind.
 	ctx = context.WithoutCancel(ctx)
-	err = write(s.HostPath(f))
-	if err == nil {
-		f, err = s.adopt(f)
+	if f, err = write(f); err == nil {
+		f, err = s.finish(ctx, f)
 	}
 	if err != nil {
-		return f, errors.Join(err, s.remove(ctx, f))
+		return f, errors.Join(err, s.discard(ctx, f))
 	}
-	return s.finish(ctx, f)
+	return f, nil
 }
 
-// adopt measures bytes that are at the path of a file and makes them durable.
+// adopt measures bytes that are at the path of a file and makes them durable, both
+// at once: one keeps a core busy, the other the disk.
 func (s *Store) adopt(f registry.File) (registry.File, error) {
 	file, err := os.Open(s.HostPath(f))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -282,12 +331,15 @@ func (s *Store) adopt(f registry.File) (registry.File, error) {
 		return f, err
 	}
 	defer file.Close()
+	synced := make(chan error, 1)
+	go func() { synced <- file.Sync() }()
 	hash := sha256.New()
-	if f.SizeBytes, err = io.Copy(hash, file); err != nil {
+	f.SizeBytes, err = io.Copy(hash, file)
+	if err := errors.Join(err, <-synced); err != nil {
 		return f, err
 	}
 	f.SHA256 = hex.EncodeToString(hash.Sum(nil))
-	return f, file.Sync()
+	return f, nil
 }
 
 // finish moves the bytes from staging to their final place.
@@ -304,6 +356,11 @@ func (s *Store) finish(ctx context.Context, f registry.File) (registry.File, err
 	}
 	// From here on the sweep would finish what a crash interrupts.
 	if err := disk.Rename(from, s.HostPath(f)); err != nil {
+		if _, moved := os.Lstat(from); moved != nil {
+			// The bytes have moved; only that this lasts is not certain. Registering the
+			// file again, or the sweep, goes on from here.
+			return f, err
+		}
 		return f, errors.Join(err, s.Registry.Put(context.WithoutCancel(ctx), before))
 	}
 	f.State = sdk.FileRegistered
@@ -349,9 +406,29 @@ func (s *Store) remove(ctx context.Context, f registry.File) error {
 	return s.Registry.Forget(context.WithoutCancel(ctx), f.ID)
 }
 
+// discard removes a file whose bytes may be in staging or in their final place.
+func (s *Store) discard(ctx context.Context, f registry.File) error {
+	f.State = registry.FileDeleting
+	if err := s.Registry.Put(ctx, f); err != nil {
+		return err
+	}
+	if err := disk.Remove(s.staged(f)); err != nil {
+		return err
+	}
+	return s.remove(ctx, f)
+}
+
+// staged is where the bytes of a file are before it is registered.
+func (s *Store) staged(f registry.File) string {
+	return filepath.Join(s.Layout.Staging(f.Project), filepath.Base(f.Path))
+}
+
 // DropProject removes every file of a project.
 func (s *Store) DropProject(ctx context.Context, project string) error {
 	if err := os.RemoveAll(s.Layout.Files(project)); err != nil {
+		return err
+	}
+	if err := s.Layout.SyncFiles(); err != nil {
 		return err
 	}
 	return s.Registry.ForgetProject(ctx, project)

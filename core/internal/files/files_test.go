@@ -306,6 +306,29 @@ func TestExport(t *testing.T) {
 	}
 }
 
+func TestExportBytes(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	f, err := h.Files.ExportBytes(t.Context(), "1", sdk.FileSpec{Name: "out.csv"}, func(w io.Writer) error {
+		_, err := io.WriteString(w, "a\nb\n")
+		return err
+	})
+	if err != nil || f.State != sdk.FileRegistered || f.SHA256 != hash("a\nb\n") || f.SizeBytes != 4 || content(t, h.Files, f.ID) != "a\nb\n" {
+		t.Errorf("%+v, %v", f, err)
+	}
+	broken := errors.New("broken")
+	_, err = h.Files.ExportBytes(t.Context(), "1", sdk.FileSpec{Name: "half.csv"}, func(w io.Writer) error {
+		_, err := io.WriteString(w, "half")
+		return errors.Join(broken, err)
+	})
+	if !errors.Is(err, broken) {
+		t.Errorf("got %v", err)
+	}
+	if all, err := h.Files.Registry.All(t.Context()); err != nil || len(all) != 1 || len(onDisk(t, h)) != 1 {
+		t.Errorf("after a failed export: rows %v, disk %v, %v", all, onDisk(t, h), err)
+	}
+}
+
 // A client that leaves while its export is finished leaves no bytes without a row.
 func TestExportWithoutItsClient(t *testing.T) {
 	t.Parallel()

@@ -38,46 +38,50 @@ func (s *Store) Sweep(ctx context.Context) (int, error) {
 func (s *Store) sweepRow(ctx context.Context, f registry.File) (bool, error) {
 	switch f.State {
 	case registry.FileWriting, registry.FileDeleting:
-		return true, s.remove(ctx, f)
+		return true, s.discard(ctx, f)
 	case registry.FileReplacing:
-		return true, s.measure(ctx, f)
+		_, err := s.measure(ctx, f)
+		return true, err
 	case registry.FileRegistering:
-		return true, s.resume(ctx, f)
+		_, err := s.resume(ctx, f)
+		return true, err
 	}
 	return false, nil
 }
 
 // measure makes the row of an uploaded file say what its bytes are.
-func (s *Store) measure(ctx context.Context, f registry.File) error {
+func (s *Store) measure(ctx context.Context, f registry.File) (registry.File, error) {
 	measured, err := s.adopt(f)
 	switch {
 	case errors.Is(err, sdk.ErrConflict): // somebody removed the bytes
 		measured.State, measured.SizeBytes, measured.SHA256 = sdk.FilePrepared, 0, ""
 	case err != nil:
-		return err
+		return f, err
 	default:
 		measured.State = sdk.FileUploaded
 	}
-	return s.Registry.Put(ctx, measured)
+	return measured, s.Registry.Put(ctx, measured)
 }
 
 // resume finishes a registration: the bytes are in their final place or still
 // in staging, because a rename is one step.
-func (s *Store) resume(ctx context.Context, f registry.File) error {
+func (s *Store) resume(ctx context.Context, f registry.File) (registry.File, error) {
 	final := s.HostPath(f)
-	if _, err := os.Stat(final); errors.Is(err, fs.ErrNotExist) {
-		err := disk.Rename(filepath.Join(s.Layout.Staging(f.Project), filepath.Base(f.Path)), final)
+	_, err := os.Stat(final)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		err = disk.Rename(s.staged(f), final)
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil // in neither place: somebody removed it, and a download says so
+			return f, nil // in neither place: somebody removed it, and a download says so
 		}
-		if err != nil {
-			return err
-		}
-	} else if err != nil {
-		return err
+	case err == nil: // whoever moved them may not have come to make that durable
+		err = errors.Join(disk.SyncDir(filepath.Dir(final)), disk.SyncDir(s.Layout.Staging(f.Project)))
+	}
+	if err != nil {
+		return f, err
 	}
 	f.State = sdk.FileRegistered
-	return s.Registry.Put(ctx, f)
+	return f, s.Registry.Put(ctx, f)
 }
 
 // sweepUploads removes bytes whose upload never ended.

@@ -10,12 +10,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 
 	"github.com/keboola/duckdb-storage/core/internal/disk"
 	"github.com/keboola/duckdb-storage/core/internal/engine"
 	"github.com/keboola/duckdb-storage/core/internal/files"
 	"github.com/keboola/duckdb-storage/core/internal/queue"
+	"github.com/keboola/duckdb-storage/core/internal/registry"
 	"github.com/keboola/duckdb-storage/sdk"
 	pluginv1 "github.com/keboola/duckdb-storage/sdk/proto/duckdbstorage/plugin/v1"
 	"github.com/keboola/duckdb-storage/sdk/sql"
@@ -32,10 +32,13 @@ const DefaultBranch = "default"
 
 // Executor runs plans.
 type Executor struct {
-	Engine *engine.Engine
-	Queue  *queue.Queue
-	Files  *files.Store
-	Layout disk.Layout
+	Registry *registry.Registry
+	Engine   *engine.Engine
+	Queue    *queue.Queue
+	Files    *files.Store
+	Layout   disk.Layout
+	// Reads admits small reads, Streams what leaves through a pipe or into a file.
+	Reads, Streams Admission
 }
 
 // Answer is what goes to the client. At most one member is set; none is an
@@ -45,12 +48,6 @@ type Answer struct {
 	Stream *Stream
 	File   string // id of the file to send
 	Upload string // id of the file that takes the request's body
-}
-
-// Stream is an answer that is still being made. Close frees its connection.
-type Stream struct {
-	ContentType string
-	Body        io.ReadCloser
 }
 
 // Run does what a handler answered. accept is the negotiated media type.
@@ -87,12 +84,12 @@ func Writes(resp *pluginv1.InvokeResponse) bool {
 
 // Query runs a small read and returns a JSON array of objects.
 func (x *Executor) Query(ctx context.Context, target *pluginv1.Target, st *pluginv1.Statement) ([]byte, error) {
-	s, err := x.Session(ctx, target)
+	running, err := x.begin(ctx, target, &x.Reads, smallRead, 0)
 	if err != nil {
 		return nil, err
 	}
-	defer s.Close()
-	rows, err := s.Objects(bind(st, nil), maxInlineRows, maxInlineBytes)
+	defer running.Close()
+	rows, err := running.Objects(bind(st, nil), maxInlineRows, maxInlineBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -100,19 +97,25 @@ func (x *Executor) Query(ctx context.Context, target *pluginv1.Target, st *plugi
 }
 
 // Session opens the catalog of a target. A catalog without a file is a project
-// that was dropped meanwhile, or a branch that never was.
+// that was dropped meanwhile, a branch that never was, or a loss.
 func (x *Executor) Session(ctx context.Context, target *pluginv1.Target) (*engine.Session, error) {
-	if target.GetProject() == "" {
+	project, branch := target.GetProject(), target.GetBranch()
+	if project == "" {
 		return nil, sdk.ErrInvalid.Errorf("this command works on no project")
 	}
-	s, err := x.Engine.Session(ctx, engine.Project(x.Layout, target.GetProject(), target.GetBranch()))
-	if errors.Is(err, sdk.ErrNotFound) {
-		if target.GetBranch() != DefaultBranch {
-			return nil, sdk.ErrBranchNotFound.Errorf("branch %q does not exist in project %q", target.GetBranch(), target.GetProject())
-		}
-		return nil, sdk.ErrProjectNotFound.Errorf("project %q does not exist", target.GetProject())
+	s, err := x.Engine.Session(ctx, engine.Project(x.Layout, project, branch))
+	if !errors.Is(err, sdk.ErrNotFound) {
+		return s, err
 	}
-	return s, err
+	if branch != DefaultBranch {
+		return nil, sdk.ErrBranchNotFound.Errorf("branch %q does not exist in project %q", branch, project)
+	}
+	if _, err := x.Registry.Project(project); err != nil {
+		return nil, err
+	}
+	lost := engine.ErrBroken.Errorf("the database file of project %q is missing; put it back from a backup and repeat the request", project)
+	lost.Retryable = false
+	return nil, lost
 }
 
 // bind turns a statement of the contract into one of the engine, with what the

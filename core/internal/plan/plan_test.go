@@ -1,7 +1,11 @@
 package plan_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
@@ -10,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/keboola/duckdb-storage/core/internal/engine"
 	"github.com/keboola/duckdb-storage/core/internal/fixture"
 	"github.com/keboola/duckdb-storage/core/internal/plan"
 	"github.com/keboola/duckdb-storage/sdk"
@@ -168,26 +173,60 @@ func filesOnDisk(t *testing.T, h *fixture.Host) (found []string) {
 func TestExport(t *testing.T) {
 	t.Parallel()
 	h := open(t)
-	export := sdk.Export{Statement: sql.New("SELECT 1 AS a, NULL AS b"), Format: "csv", File: sdk.FileSpec{Name: "out.csv"}}
-	a, err := h.Executor.Run(t.Context(), target, "application/json", respond(t, export))
-	if err != nil {
-		t.Fatal(err)
+	want := strings.Repeat("1,\n", 100_000)
+	for _, compression := range []string{"", "none", "gzip"} {
+		a, err := h.Executor.Run(t.Context(), target, "application/json", respond(t, sdk.Export{
+			Statement: sql.New("SELECT 1 AS a, NULL AS b FROM range(100000)"), Format: "csv", Compression: compression, File: sdk.FileSpec{Name: "out.csv"},
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out sdk.ExportResponse
+		if err := json.Unmarshal(a.JSON, &out); err != nil || out.RowsCount != 100_000 || out.File.State != sdk.FileRegistered {
+			t.Errorf("%q: %s, %v", compression, a.JSON, err)
+		}
+		if strings.Contains(string(a.JSON), h.Layout.Root) {
+			t.Errorf("%q: the answer shows a path of the host: %s", compression, a.JSON)
+		}
+		got := bytesOf(t, h, out)
+		if compression == "gzip" {
+			got = gunzip(t, got)
+		}
+		if string(got) != "a,b\n"+want {
+			t.Errorf("%q: the file has %d bytes: %.20q…", compression, len(got), got)
+		}
 	}
-	var out sdk.ExportResponse
-	if err := json.Unmarshal(a.JSON, &out); err != nil || out.RowsCount != 1 || out.SizeBytes != 7 || out.File.State != sdk.FileRegistered {
-		t.Errorf("%s, %v", a.JSON, err)
-	}
+}
+
+// bytesOf returns the bytes of an exported file, if they are as the answer says.
+func bytesOf(t *testing.T, h *fixture.Host, out sdk.ExportResponse) []byte {
+	t.Helper()
 	_, body, err := h.Files.Open(t.Context(), "1", out.File.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer body.Close()
-	if got, err := io.ReadAll(body); string(got) != "a,b\n1,\n" || err != nil {
-		t.Errorf("%q, %v", got, err)
+	got, err := io.ReadAll(body)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if strings.Contains(string(a.JSON), h.Layout.Root) {
-		t.Errorf("the answer shows a path of the host: %s", a.JSON)
+	if sum := sha256.Sum256(got); hex.EncodeToString(sum[:]) != out.File.SHA256 || int64(len(got)) != out.SizeBytes {
+		t.Errorf("the answer %+v does not describe the %d bytes", out, len(got))
 	}
+	return got
+}
+
+func gunzip(t *testing.T, b []byte) []byte {
+	t.Helper()
+	r, err := gzip.NewReader(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
 }
 
 func TestFailedExportLeavesNothing(t *testing.T) {
@@ -195,8 +234,11 @@ func TestFailedExportLeavesNothing(t *testing.T) {
 	h := open(t)
 	for _, export := range []sdk.Export{
 		{Statement: sql.New("SELECT CASE WHEN range < 2000000 THEN 1 ELSE error('late') END FROM range(2000001)"), Format: "csv"},
+		{Statement: sql.New("SELECT CASE WHEN range < 2000000 THEN 1 ELSE error('late') END FROM range(2000001)"), Format: "csv", Compression: "gzip"},
 		{Statement: sql.New("SELECT * FROM missing"), Format: "csv"},
+		{Statement: sql.New("SELECT * FROM missing"), Format: "csv", Compression: "gzip"},
 		{Statement: sql.New("SELECT 1"), Format: "xml"},
+		{Statement: sql.New("SELECT 1"), Format: "csv", Compression: "zip"},
 	} {
 		if _, err := h.Executor.Run(t.Context(), target, "application/json", respond(t, export)); err == nil {
 			t.Errorf("%s as %s works", export.Statement.SQL(), export.Format)
@@ -241,6 +283,30 @@ func TestTargets(t *testing.T) {
 		if _, err := h.Executor.Query(t.Context(), tc.target, one); !errors.Is(err, tc.want) {
 			t.Errorf("%v: got %v, want %v", tc.target, err, tc.want)
 		}
+	}
+}
+
+// A project whose file is gone is not one that never was: a client that hears 404
+// takes it for dropped.
+func TestLostFile(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	path := h.Layout.Catalog("1", plan.DefaultBranch)
+	h.Close()
+	lost := fixture.Open(t, h.Layout.Root)
+	if err := os.Rename(path, path+".away"); err != nil {
+		t.Fatal(err)
+	}
+	one := &pluginv1.Statement{Sql: "SELECT 1"}
+	var e *sdk.Error
+	if _, err := lost.Executor.Query(t.Context(), target, one); !errors.As(err, &e) || !errors.Is(err, engine.ErrBroken) || e.Retryable {
+		t.Errorf("got %v", err)
+	}
+	if err := os.Rename(path+".away", path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lost.Executor.Query(t.Context(), target, one); err != nil {
+		t.Errorf("after it was put back: %v", err)
 	}
 }
 

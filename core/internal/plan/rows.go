@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,20 +14,37 @@ import (
 	pluginv1 "github.com/keboola/duckdb-storage/sdk/proto/duckdbstorage/plugin/v1"
 )
 
+const (
+	// smallRows is the largest bound of a result that counts as a small read.
+	smallRows = 1000
+	// smallBytes is what of such a result is taken into memory, so that a slow client
+	// keeps neither a connection nor a place.
+	smallBytes = 8 << 20
+)
+
+// maxReadTime ends every read that has no shorter limit of its own: a read keeps
+// what others have deleted since on disk, and DuckDB from checkpoints.
+const maxReadTime = 6 * time.Hour
+
+// Stream is an answer that is still being made, or in memory. Close frees its
+// connection.
+type Stream struct {
+	ContentType string
+	Body        io.ReadCloser
+	// Whole says that all of Body is in memory.
+	Whole bool
+}
+
 func (x *Executor) rows(ctx context.Context, target *pluginv1.Target, accept string, r *pluginv1.Rows) (Answer, error) {
-	cancel := context.CancelFunc(func() {})
-	if r.GetTimeoutSeconds() > 0 {
-		ctx, cancel = context.WithTimeout(ctx, time.Duration(r.GetTimeoutSeconds())*time.Second)
-	}
-	body, err := x.stream(ctx, target, engine.Result{
+	result := engine.Result{
 		Statement: bind(r.GetStatement(), nil), Format: engine.Format(accept), MaxRows: r.GetMaxRows(),
 		Head: r.GetHead(), TypedColumns: r.GetTypedColumns(),
-	}, cancel)
+	}
+	stream, err := x.stream(ctx, target, result, time.Duration(r.GetTimeoutSeconds())*time.Second)
 	if err != nil {
-		cancel()
 		return Answer{}, failedRows(r, err)
 	}
-	return Answer{Stream: &Stream{ContentType: accept, Body: body}}, nil
+	return Answer{Stream: stream}, nil
 }
 
 // failedRows marks an error that the client wants as an answer.
@@ -50,29 +69,82 @@ func (e *StatementError) JSON() json.RawMessage {
 	return out
 }
 
-// stream opens a session for a result; the session and cancel end with it.
-func (x *Executor) stream(ctx context.Context, target *pluginv1.Target, r engine.Result, cancel context.CancelFunc) (io.ReadCloser, error) {
+// read is a place, a time and a session for a read. What it has is given back by
+// Close, which may be called twice.
+type read struct {
+	*engine.Session
+	cancel context.CancelFunc
+	leave  func()
+}
+
+// begin waits for a place and opens a session. The time, 0 for the longest, begins
+// after the wait.
+func (x *Executor) begin(ctx context.Context, target *pluginv1.Target, a *Admission, u use, most time.Duration) (*read, error) {
+	leave, err := a.enter(ctx, u)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(most, maxReadTime))
 	s, err := x.Session(ctx, target)
 	if err != nil {
+		cancel()
+		leave()
 		return nil, err
 	}
-	body, err := s.Stream(r)
+	return &read{Session: s, cancel: cancel, leave: leave}, nil
+}
+
+func (r *read) Close() {
+	r.Session.Close()
+	r.cancel()
+	r.leave()
+}
+
+// stream runs a read. One that is bounded to few rows is a small one, and is over
+// when stream returns unless its rows are very long.
+func (x *Executor) stream(ctx context.Context, target *pluginv1.Target, r engine.Result, most time.Duration) (*Stream, error) {
+	small := r.MaxRows > 0 && r.MaxRows <= smallRows
+	a, u := &x.Streams, streaming
+	if small {
+		a, u = &x.Reads, smallRead
+	}
+	running, err := x.begin(ctx, target, a, u, most)
 	if err != nil {
-		s.Close()
 		return nil, err
 	}
-	return &sessionStream{ReadCloser: body, session: s, cancel: cancel}, nil
+	body, err := running.Stream(r)
+	if err != nil {
+		running.Close()
+		return nil, err
+	}
+	out := &Stream{ContentType: string(r.Format), Body: &rest{Reader: body, body: body, read: running}}
+	if !small {
+		return out, nil
+	}
+	var start bytes.Buffer
+	_, err = io.CopyN(&start, body, smallBytes)
+	switch {
+	case errors.Is(err, io.EOF):
+		out.Body.Close()
+		out.Body, out.Whole = io.NopCloser(&start), true
+	case err != nil:
+		out.Body.Close()
+		return nil, err
+	default:
+		out.Body = &rest{Reader: io.MultiReader(&start, body), body: body, read: running}
+	}
+	return out, nil
 }
 
-type sessionStream struct {
-	io.ReadCloser
-	session *engine.Session
-	cancel  context.CancelFunc
+// rest is what a client has yet to get.
+type rest struct {
+	io.Reader
+	body io.Closer
+	read *read
 }
 
-func (s *sessionStream) Close() error {
-	err := s.ReadCloser.Close()
-	s.session.Close()
-	s.cancel()
+func (r *rest) Close() error {
+	err := r.body.Close()
+	r.read.Close()
 	return err
 }

@@ -13,7 +13,7 @@ import (
 // Write runs a Unit as one transaction, in the catalog's turn but for its Stage,
 // which runs before the turn and beside other writes.
 func (x *Executor) Write(ctx context.Context, target *pluginv1.Target, u *pluginv1.Unit) (*pluginv1.WriteResponse, error) {
-	w := writer{Executor: x, ctx: ctx, target: target, catalog: disk.CatalogName(target.GetProject(), target.GetBranch())}
+	w := writer{Executor: x, ctx: ctx, catalog: disk.CatalogName(target.GetProject(), target.GetBranch())}
 	defer w.release()
 	if u.GetLock() != "" {
 		if err := w.hold(x.Queue.Lock(ctx, w.catalog, u.GetLock())); err != nil {
@@ -61,7 +61,6 @@ func (x *Executor) Write(ctx context.Context, target *pluginv1.Target, u *plugin
 type writer struct {
 	*Executor
 	ctx     context.Context
-	target  *pluginv1.Target
 	catalog string
 	held    []func()
 }
@@ -91,7 +90,7 @@ func (w *writer) stage(s *engine.Session, u *pluginv1.Unit) ([]done, error) {
 	if err := w.hold(w.Queue.Acquire(w.ctx, w.catalog)); err != nil {
 		return nil, err
 	}
-	now, err := w.Session(w.ctx, w.target)
+	now, err := s.Beside()
 	if err != nil {
 		return nil, err
 	}

@@ -168,24 +168,20 @@ func mergeSettings(old json.RawMessage, changes map[string]any) (json.RawMessage
 var Drop = sdk.Command[NoRequest, sdk.None]{Name: "projects.Drop", Summary: "Remove a project: its tables, its files, its keys."}
 
 func (c *Commands) drop(ctx *sdk.Context, _ NoRequest) (sdk.None, error) {
-	p, err := c.Registry.Change(ctx, ctx.Project(), func(p *registry.Project) error {
-		p.State = registry.Dropping
-		return nil
-	})
-	if err != nil {
+	if err := c.Registry.BeginDrop(ctx, ctx.Project()); err != nil {
 		return sdk.None{}, err
 	}
 	// The project is gone for every client from here on; a crash or a client
-	// that leaves must not bring it back.
-	return sdk.None{}, c.remove(context.WithoutCancel(ctx), p.ID)
+	// that leaves must not bring it back. After an error the drop can be repeated.
+	return sdk.None{}, c.remove(context.WithoutCancel(ctx), ctx.Project())
 }
 
 func (c *Commands) remove(ctx context.Context, id string) error {
 	if err := c.Executor.Engine.Drop(ctx, c.catalog(id)); err != nil {
-		return err
+		return disk.Explain(err)
 	}
 	if err := c.Executor.Files.DropProject(ctx, id); err != nil {
-		return err
+		return disk.Explain(err)
 	}
 	return c.Registry.Forget(ctx, id)
 }

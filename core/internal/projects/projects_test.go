@@ -323,6 +323,32 @@ func TestBackend(t *testing.T) {
 	}
 }
 
+// A drop that fails half-way is finished by the next one.
+func TestDropAgainAfterAFailure(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir())
+	s.must(t, "projects.Create", "", `{"id":"1"}`)
+	obstacle := s.Layout.Catalog("1", plan.DefaultBranch) + ".wal.recovery"
+	if err := os.MkdirAll(filepath.Join(obstacle, "in the way"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.invoke(t, "projects.Drop", "1", "{}"); err == nil {
+		t.Error("the drop removed what it cannot remove")
+	}
+	if _, err := s.invoke(t, "projects.Info", "1", "{}"); !errors.Is(err, sdk.ErrProjectNotFound) {
+		t.Errorf("a project that is half dropped: %v", err)
+	}
+	if err := os.RemoveAll(obstacle); err != nil {
+		t.Fatal(err)
+	}
+	s.must(t, "projects.Drop", "1", "{}")
+	nothingLeft(t, s, "1")
+	if _, err := s.invoke(t, "projects.Drop", "1", "{}"); !errors.Is(err, sdk.ErrProjectNotFound) {
+		t.Errorf("a third drop: %v", err)
+	}
+	s.must(t, "projects.Create", "", `{"id":"1"}`)
+}
+
 // A client that leaves does not bring back a project whose drop has begun.
 func TestDropGoesOnWithoutItsClient(t *testing.T) {
 	t.Parallel()

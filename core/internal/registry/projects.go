@@ -93,6 +93,22 @@ func (r *Registry) Change(ctx context.Context, id string, fn func(*Project) erro
 	return p, err
 }
 
+// BeginDrop takes an active project from the clients. A drop that was begun before
+// and failed half-way is begun again. It returns ErrProjectNotFound.
+func (r *Registry) BeginDrop(ctx context.Context, id string) error {
+	r.mu.RLock()
+	dropping := r.projects[id].State == Dropping
+	r.mu.RUnlock()
+	if dropping {
+		return nil
+	}
+	_, err := r.Change(ctx, id, func(p *Project) error {
+		p.State = Dropping
+		return nil
+	})
+	return err
+}
+
 // Forget removes a project and its keys.
 func (r *Registry) Forget(ctx context.Context, id string) error {
 	return r.write(ctx, func(s *engine.Session) error {

@@ -43,7 +43,7 @@ func Open(ctx context.Context, e *engine.Engine, l disk.Layout) (*Registry, erro
 
 // system is a catalog of the service itself, in a cell of its own.
 func system(l disk.Layout, alias, path string) engine.Catalog {
-	return engine.Catalog{Alias: alias, Path: path, Cell: alias, Reach: []string{l.Metadata()}, Small: true}
+	return engine.Catalog{Alias: alias, Path: path, Reach: []string{l.Metadata()}, Small: true}
 }
 
 // store is one of the two registry files. Writes come one at a time.

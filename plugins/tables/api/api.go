@@ -116,21 +116,23 @@ type Timer struct {
 }
 
 // Export writes a table into a new registered file, or streams it to a client
-// that accepts text/csv. CSV has a header line, NULL as an empty field, an empty text quoted.
+// that accepts CSV, NDJSON, Parquet or Arrow. CSV has a header line, NULL as an
+// empty field, an empty text quoted.
 var Export = sdk.Command[ExportRequest, sdk.ExportResponse]{Name: "tables.Export", Summary: "Export a table to a file, or stream it."}
 
 // ExportRequest says what to write and where.
 type ExportRequest struct {
 	TableRequest
-	Format  Format     `json:"format,omitempty" jsonschema:"csv"`
-	Columns []string   `json:"columns,omitempty" jsonschema:"default: all; the order is the list's"`
-	Limit   int64      `json:"limit,omitempty" jsonschema:"0 is no limit"`
-	File    ExportFile `json:"file,omitzero"`
+	Format      Format            `json:"format,omitempty" jsonschema:"csv"`
+	Compression ExportCompression `json:"compression,omitempty" jsonschema:"of the file; default none"`
+	Columns     []string          `json:"columns,omitempty" jsonschema:"default: all; the order is the list's"`
+	Limit       int64             `json:"limit,omitempty" jsonschema:"0 is no limit"`
+	File        ExportFile        `json:"file,omitzero"`
 }
 
 // ExportFile describes the file to make.
 type ExportFile struct {
-	Name sdk.Name `json:"name,omitempty" jsonschema:"default: bucket.table.csv"`
+	Name sdk.Name `json:"name,omitempty" jsonschema:"default: bucket.table.csv, or bucket.table.csv.gz"`
 	Tags []string `json:"tags,omitempty"`
 }
 

@@ -94,6 +94,20 @@ type Compression string
 // JSONSchema lists the compressions.
 func (Compression) JSONSchema() *jsonschema.Schema { return sdk.Enum("auto", "none", "gzip") }
 
+// ExportCompression of a file that is made: none or gzip.
+type ExportCompression string
+
+// The compressions of an export.
+const (
+	NoCompression ExportCompression = "none"
+	Gzip          ExportCompression = "gzip"
+)
+
+// JSONSchema lists the compressions.
+func (ExportCompression) JSONSchema() *jsonschema.Schema {
+	return sdk.Enum(string(NoCompression), string(Gzip))
+}
+
 // ImportType is full or incremental.
 type ImportType string
 

@@ -1601,8 +1601,11 @@ type Export struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Statement *Statement             `protobuf:"bytes,1,opt,name=statement,proto3" json:"statement,omitempty"`
 	// csv.
-	Format        string    `protobuf:"bytes,2,opt,name=format,proto3" json:"format,omitempty"`
-	File          *FileSpec `protobuf:"bytes,3,opt,name=file,proto3" json:"file,omitempty"`
+	Format string    `protobuf:"bytes,2,opt,name=format,proto3" json:"format,omitempty"`
+	File   *FileSpec `protobuf:"bytes,3,opt,name=file,proto3" json:"file,omitempty"`
+	// none or gzip, of a file; empty is none. A stream is compressed as its client
+	// wants it.
+	Compression   string `protobuf:"bytes,4,opt,name=compression,proto3" json:"compression,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1656,6 +1659,13 @@ func (x *Export) GetFile() *FileSpec {
 		return x.File
 	}
 	return nil
+}
+
+func (x *Export) GetCompression() string {
+	if x != nil {
+		return x.Compression
+	}
+	return ""
 }
 
 type FileSpec struct {
@@ -2085,11 +2095,12 @@ const file_duckdbstorage_plugin_v1_plugin_proto_rawDesc = "" +
 	"\bFileBody\x12\x17\n" +
 	"\afile_id\x18\x01 \x01(\tR\x06fileId\"!\n" +
 	"\x06Upload\x12\x17\n" +
-	"\afile_id\x18\x01 \x01(\tR\x06fileId\"\x99\x01\n" +
+	"\afile_id\x18\x01 \x01(\tR\x06fileId\"\xbb\x01\n" +
 	"\x06Export\x12@\n" +
 	"\tstatement\x18\x01 \x01(\v2\".duckdbstorage.plugin.v1.StatementR\tstatement\x12\x16\n" +
 	"\x06format\x18\x02 \x01(\tR\x06format\x125\n" +
-	"\x04file\x18\x03 \x01(\v2!.duckdbstorage.plugin.v1.FileSpecR\x04file\"\xb4\x01\n" +
+	"\x04file\x18\x03 \x01(\v2!.duckdbstorage.plugin.v1.FileSpecR\x04file\x12 \n" +
+	"\vcompression\x18\x04 \x01(\tR\vcompression\"\xb4\x01\n" +
 	"\bFileSpec\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12!\n" +
 	"\fcontent_type\x18\x02 \x01(\tR\vcontentType\x12\x12\n" +

@@ -10,6 +10,7 @@ BUF     := $(GO) tool -modfile=tools/go.mod buf
 
 # How long and how often the long forms run.
 CRASH_ROUNDS ?= 50
+FAULT_ROUNDS ?= 3
 FUZZ_TIME    ?= 30s
 
 .PHONY: help build run test race demo check bench crash fuzz proto fmt clean
@@ -46,7 +47,8 @@ bench: build ## figures as ratios to raw DuckDB in the same run
 	TEST_SERVICE_BIN=$(CURDIR)/bin $(GO) run ./bench
 
 crash: build ## the crash suite in its long form
-	TEST_SERVICE_BIN=$(CURDIR)/bin CRASH_ROUNDS=$(CRASH_ROUNDS) $(GO) test -count=1 -v -timeout 60m ./test/crash
+	TEST_SERVICE_BIN=$(CURDIR)/bin CRASH_ROUNDS=$(CRASH_ROUNDS) FAULT_ROUNDS=$(FAULT_ROUNDS) FAULTS_REQUIRED=1 \
+		$(GO) test -count=1 -v -timeout 60m ./test/crash ./test/faults
 
 fuzz: ## each fuzz test for FUZZ_TIME
 	@grep -rl --include=*_test.go '^func Fuzz' core plugins sdk | while read f; do \

@@ -1,14 +1,21 @@
-// Package crash_test kills the service and its plugins in the middle of work and
-// checks what docs/ARCHITECTURE.md promises: what was acknowledged is there, what
-// was not is there whole or not at all, and nothing is left over.
+// Package crash_test kills the service and its plugins in the middle of work, makes
+// operations on its files fail, and checks what docs/ARCHITECTURE.md promises: what
+// was acknowledged is there, what was not is there whole or not at all, and nothing
+// is left over.
 //
-// Start with [TestHost], which kills the host, and [TestPlugin], which kills a
-// plugin. What clients do meanwhile is a work, one in each file; what is on disk
-// afterwards is looked through by checkDisk.
+// Start with [TestHost], which kills the host at random moments, [TestPlugin], which
+// kills a plugin, and [TestMishaps], which kills the host at named operations on
+// files and lets such operations fail. What clients do meanwhile is a work, one in
+// each file; what is on disk afterwards is looked through by checkDisk. [TestGolden]
+// shows which operations there are, in which order, as text.
 //
-// CRASH_ROUNDS=n makes n kills of each kind instead of a few. The moments are
-// random: the seed is printed, and CRASH_SEED=seed draws the same ones again. They
-// do not find the service at the same statement each time, though.
+// CRASH_ROUNDS=n makes n kills of each kind at random moments instead of a few. The
+// seed is printed, and CRASH_SEED=seed draws the same ones again. They do not find
+// the service at the same statement each time, though. FAULT_ROUNDS=n, from 2, has
+// mishaps at n places of every operation instead of one of most.
+//
+// Tests that supervise the service are skipped where the kernel does not let them;
+// FAULTS_REQUIRED=1 makes that a failure.
 package crash_test
 
 import (
@@ -22,6 +29,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/keboola/duckdb-storage/test/faults"
 	"github.com/keboola/duckdb-storage/test/service"
 )
 
@@ -38,6 +46,7 @@ var bin string
 var letGo = []string{"DUCKDB_STORAGE_ENGINE__IDLE=20ms", "DUCKDB_STORAGE_ENGINE__MAX_OPEN=1"}
 
 func TestMain(m *testing.M) {
+	faults.Launch()
 	flag.Parse()
 	var err error
 	if bin, err = service.Build(context.Background()); err != nil {

@@ -75,6 +75,29 @@ func TestCheckDisk(t *testing.T) {
 	}
 }
 
+// Of a service that runs, less is a leftover.
+func TestCheckRunning(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, name := range fixed {
+		if strings.HasSuffix(name, "/") {
+			folder(name)(t, dir)
+		} else {
+			put(name, "")(t, dir)
+		}
+	}
+	for _, name := range []string{"run/pipes/1", "metadata/registry.duckdb.wal", "metadata/files.duckdb.wal"} {
+		put(name, "")(t, dir)
+	}
+	if err := checkRunning(dir, nil); err != nil {
+		t.Error(err)
+	}
+	put("duckdb/project_main_main.duckdb.wal", "")(t, dir)
+	if err := checkRunning(dir, nil); err == nil || !strings.Contains(err.Error(), ".wal is a leftover") {
+		t.Errorf("the log of a project that is not open: %v", err)
+	}
+}
+
 func put(name, content string) func(*testing.T, string) {
 	return func(t *testing.T, dir string) {
 		t.Helper()

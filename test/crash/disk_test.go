@@ -15,24 +15,38 @@ import (
 
 // fixed are the paths below a data directory that every stopped service leaves;
 // those of folders end with a slash.
-var fixed = []string{"lock", "duckdb/", "files/", "metadata/", "metadata/registry.duckdb", "metadata/files.duckdb", "tmp/"}
+var fixed = []string{"lock", "duckdb/", "files/", "metadata/", "metadata/registry.duckdb", "metadata/files.duckdb"}
 
 var (
 	catalogPath = regexp.MustCompile(`^duckdb/project_([A-Za-z0-9-]+)_main\.duckdb$`)
 	folderPath  = regexp.MustCompile(`^files/project_([A-Za-z0-9-]+)/(staging/|\d{4}/|\d{4}/\d\d/|\d{4}/\d\d/\d\d/)?$`)
-	// The folder in which the database of a name may spill; the next start removes
-	// it.
-	spillPath  = regexp.MustCompile(`^tmp/[A-Za-z0-9_-]+/$`)
-	stagedPath = regexp.MustCompile(`^files/project_([A-Za-z0-9-]+)/staging/(\d+)-[^/]+$`)
-	filePath   = regexp.MustCompile(`^files/project_([A-Za-z0-9-]+)/\d{4}/\d\d/\d\d/(\d+)-[^/]+$`)
+	// The folder in which databases spill, and that of one of them. They may be left;
+	// the next start removes them.
+	spillPath   = regexp.MustCompile(`^tmp/([A-Za-z0-9_-]+/)?$`)
+	registryLog = regexp.MustCompile(`^metadata/(registry|files)\.duckdb\.wal$`)
+	stagedPath  = regexp.MustCompile(`^files/project_([A-Za-z0-9-]+)/staging/(\d+)-[^/]+$`)
+	filePath    = regexp.MustCompile(`^files/project_([A-Za-z0-9-]+)/\d{4}/\d\d/\d\d/(\d+)-[^/]+$`)
 )
 
 // checkDisk walks the data directory of a service that was stopped in order and
 // reports all that does not belong there, and all that is missing. want holds the
 // files of every project that there is, by id.
 func checkDisk(dir string, want map[string]map[string]file) error {
-	d := diskCheck{want: want, seen: map[string]bool{}}
+	return walk(dir, diskCheck{want: want})
+}
+
+// checkRunning is checkDisk while the service runs and no project is open: what
+// belongs to the run, and the logs of the registries, may be there.
+func checkRunning(dir string, want map[string]map[string]file) error {
+	return walk(dir, diskCheck{want: want, running: true})
+}
+
+func walk(dir string, d diskCheck) error {
+	d.seen = map[string]bool{}
 	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if d.running && errors.Is(err, fs.ErrNotExist) {
+			return nil // a folder of spilled data that goes with its database
+		}
 		if err != nil || path == dir {
 			return err
 		}
@@ -41,6 +55,8 @@ func checkDisk(dir string, want map[string]map[string]file) error {
 			return err
 		}
 		switch {
+		case d.running && rel == "run":
+			return fs.SkipDir
 		case e.IsDir():
 			rel += "/"
 		case !e.Type().IsRegular():
@@ -56,9 +72,10 @@ func checkDisk(dir string, want map[string]map[string]file) error {
 
 // diskCheck is a walk and what it found.
 type diskCheck struct {
-	want   map[string]map[string]file
-	seen   map[string]bool // what was visited, and "project/id" of each file that is right
-	faults []error
+	want    map[string]map[string]file
+	running bool
+	seen    map[string]bool // what was visited, and "project/id" of each file that is right
+	faults  []error
 }
 
 func (d *diskCheck) fault(format string, args ...any) {
@@ -67,7 +84,7 @@ func (d *diskCheck) fault(format string, args ...any) {
 
 // visit finds to whom a path belongs.
 func (d *diskCheck) visit(path, rel string) error {
-	if slices.Contains(fixed, rel) || spillPath.MatchString(rel) {
+	if slices.Contains(fixed, rel) || spillPath.MatchString(rel) || d.running && registryLog.MatchString(rel) {
 		return nil
 	}
 	for _, pattern := range []*regexp.Regexp{catalogPath, folderPath} {

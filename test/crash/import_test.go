@@ -10,8 +10,13 @@ import (
 	"github.com/keboola/duckdb-storage/test/service"
 )
 
-// importRows make a file of a megabyte, and an import of a tenth of a second.
-const importRows = 100_000
+const (
+	// importRows make a file of a megabyte, and an import of a tenth of a second.
+	importRows = 100_000
+	// largeRows with ids of largeWidth digits make a file of 5 MB: one that is read
+	// outside of the project's turn, and whose rows go straight to the database file.
+	largeRows, largeWidth = 150_000, 30
+)
 
 // imports replaces all rows of a table with those of one of two files, by turns.
 // Every row tells from which file it is.
@@ -19,13 +24,19 @@ type imports struct {
 	shelf *shelf
 	table string
 	key   []string
+	rows  int
+	width int       // of an id in the file, in digits
 	files [2]string // ids
 
 	now, next int // the file whose rows are in the table; the one whose import runs
 }
 
 func newImports(files *shelf, table string, key ...string) *imports {
-	return &imports{shelf: files, table: table, key: key}
+	return &imports{shelf: files, table: table, key: key, rows: importRows}
+}
+
+func newLargeImports(files *shelf, table string, key ...string) *imports {
+	return &imports{shelf: files, table: table, key: key, rows: largeRows, width: largeWidth}
 }
 
 // bucket is that of a table; each work has its own.
@@ -40,7 +51,7 @@ func (i *imports) prepare(ctx context.Context, c clients) error {
 		return err
 	}
 	for n := range i.files {
-		f, err := c.main.Upload(ctx, "import.csv", bytes.NewReader(numbered(n)))
+		f, err := c.main.Upload(ctx, "import.csv", bytes.NewReader(i.numbered(n)))
 		if err != nil {
 			return err
 		}
@@ -52,10 +63,10 @@ func (i *imports) prepare(ctx context.Context, c clients) error {
 }
 
 // numbered is a CSV file whose rows name the file.
-func numbered(n int) []byte {
+func (i *imports) numbered(n int) []byte {
 	out := bytes.NewBufferString("id,source\n")
-	for id := range importRows {
-		fmt.Fprintf(out, "%d,%d\n", id, n)
+	for id := range i.rows {
+		fmt.Fprintf(out, "%0*d,%d\n", i.width, id, n)
 	}
 	return out.Bytes()
 }
@@ -66,15 +77,15 @@ func (i *imports) step(ctx context.Context, c clients) error {
 	if err != nil {
 		return err
 	}
-	if got.ImportedRowsCount != importRows || got.TableRowsCount != importRows {
-		return wrong("an import of %d rows answered %+v", importRows, got)
+	if want := int64(i.rows); got.ImportedRowsCount != want || got.TableRowsCount != want {
+		return wrong("an import of %d rows answered %+v", want, got)
 	}
 	i.now = i.next
 	return nil
 }
 
 func (i *imports) check(ctx context.Context, c clients) error {
-	source, err := sourceOf(ctx, c.main, i.bucket(), i.table)
+	source, err := i.source(ctx, c.main)
 	if err != nil {
 		return err
 	}
@@ -85,17 +96,18 @@ func (i *imports) check(ctx context.Context, c clients) error {
 	return nil
 }
 
-// sourceOf returns the file from which all rows of a table are. It is an error if
+// source returns the file from which all rows of the table are. It is an error if
 // the table does not hold exactly the rows of one.
-func sourceOf(ctx context.Context, p service.Project, bucket, table string) (int, error) {
-	rows, err := p.Query(ctx, fmt.Sprintf(`SELECT source, count(*), count(DISTINCT id), min(id), max(id) FROM "%s"."%s" GROUP BY source`, bucket, table))
+func (i *imports) source(ctx context.Context, p service.Project) (int, error) {
+	rows, err := p.Query(ctx, fmt.Sprintf(`SELECT source, count(*), count(DISTINCT id), min(id), max(id) FROM "%s"."%s" GROUP BY source`, i.bucket(), i.table))
 	if err != nil {
 		return 0, err
 	}
 	if len(rows) != 1 {
 		return 0, fmt.Errorf("the table has rows of %d files, want one: %v", len(rows), rows)
 	}
-	if diff := cmp.Diff([]any{float64(importRows), float64(importRows), 0.0, float64(importRows - 1)}, rows[0][1:]); diff != "" {
+	n := float64(i.rows)
+	if diff := cmp.Diff([]any{n, n, 0.0, n - 1}, rows[0][1:]); diff != "" {
 		return 0, fmt.Errorf("count, distinct, lowest and highest id (-want +got):\n%s", diff)
 	}
 	return int(rows[0][0].(float64)), nil

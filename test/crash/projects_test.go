@@ -78,6 +78,7 @@ func (p *projects) check(ctx context.Context, c clients) error {
 		return fmt.Errorf("project %s is gone", mainProject)
 	}
 	delete(got, mainProject)
+	delete(got, otherProject)
 	if !maps.Equal(got, p.now) && !maps.Equal(got, p.next) {
 		return fmt.Errorf("projects before the kill (-want +got):\n%s\nor with the last request (-want +got):\n%s", cmp.Diff(p.now, got), cmp.Diff(p.next, got))
 	}

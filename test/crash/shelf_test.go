@@ -31,6 +31,9 @@ type shelf struct {
 	unknown map[string]int
 	// Up to this id the files that exist are known.
 	checked int
+	// Whether a registration that failed may still be finished by the next start; the
+	// file shows as uploaded until then.
+	unsettled bool
 }
 
 func newShelf() *shelf { return &shelf{files: map[string][]file{}, unknown: map[string]int{}} }
@@ -123,6 +126,9 @@ func (s *shelf) checkFile(ctx context.Context, p service.Project, id string) err
 		return fmt.Errorf("it is %+v, want one of %+v", got, states)
 	}
 	s.files[id] = []file{got}
+	if later := (file{"registered", got.sha256}); s.unsettled && got.state == "uploaded" && slices.Contains(states, later) {
+		s.files[id] = append(s.files[id], later)
+	}
 	return nil
 }
 

@@ -32,6 +32,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -69,6 +70,9 @@ type Options struct {
 	Args []string
 	// Stderr gets a copy of the log; nil is none.
 	Stderr io.Writer
+	// Wrap is a program with arguments that becomes the command line after them, for
+	// example to put the service under a filter; nil starts it directly.
+	Wrap []string
 }
 
 // Service is a running service. Its methods may be called from several goroutines.
@@ -90,11 +94,12 @@ type Service struct {
 // The error of a service that ended instead has its last log lines.
 func Start(ctx context.Context, o Options) (*Service, error) {
 	s := &Service{stdout: newGreeting(), log: &tail{}, exited: make(chan struct{})}
-	args := append([]string{
+	command := slices.Concat(o.Wrap, []string{
+		filepath.Join(o.Bin, "duckdb-storage"),
 		"serve", "--listen", "127.0.0.1:0", "--data-dir", o.DataDir, "--plugin-dir", filepath.Join(o.Bin, "plugins"),
-	}, o.Args...)
+	}, o.Args)
 	// Not ctx: the service outlives the start.
-	s.cmd = exec.CommandContext(context.WithoutCancel(ctx), filepath.Join(o.Bin, "duckdb-storage"), args...)
+	s.cmd = exec.CommandContext(context.WithoutCancel(ctx), command[0], command[1:]...)
 	s.cmd.Env = environment(o.Env)
 	s.cmd.Stdout, s.cmd.Stderr = s.stdout, s.log
 	if o.Stderr != nil {

@@ -69,7 +69,7 @@ type EngineConfig struct {
 	// each core, at least 8.
 	MaxReads int `koanf:"max_reads"`
 	// MaxStreams is how many streams and exports run at a time, of all projects.
-	// Default: 2 for each core, at least 4.
+	// Default: 4 for each core, at least 16.
 	MaxStreams int `koanf:"max_streams"`
 	// TempDir takes a folder with what DuckDB spills. Default: the data directory.
 	TempDir string `koanf:"temp_dir"`

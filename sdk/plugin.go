@@ -133,6 +133,9 @@ func (p *Plugin) Invoke(ctx context.Context, host pluginv1.HostServiceServer, re
 				log.Error("unclassified error", "error", err)
 				e = ErrInternal.Errorf("internal error in plugin %s; see its log for request %s", p.name, req.GetRequestId())
 			}
+		} else if e.Kind == Unavailable && err.Error() != e.Detail {
+			// The client is told to look at the log for the cause.
+			log.Warn("the command could not be done now", "error", err)
 		}
 		return &pluginv1.InvokeResponse{Result: &pluginv1.InvokeResponse_Error{Error: e.Proto()}}
 	}

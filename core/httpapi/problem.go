@@ -81,7 +81,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		p.Errors = append(p.Errors, pluginhost.Violation{Pointer: e.Pointer, Detail: e.Detail})
 	}
 	if p.Status >= 500 {
-		log.Warn("problem", "slug", e.Slug, "detail", e.Detail)
+		log.Warn("problem", "slug", e.Slug, "error", err)
 	}
 	h := w.Header()
 	h.Set("Content-Type", "application/problem+json")

@@ -166,14 +166,21 @@ func MkdirBelow(root, dir string) error {
 	return nil
 }
 
-// Explain turns an error of the file system into one that says what to do. What
-// it does not know stays as it is.
+// machineFaults are errors of the machine: the same request may succeed once it is
+// put right.
+var machineFaults = []syscall.Errno{syscall.EROFS, syscall.EACCES, syscall.EPERM, syscall.EIO, syscall.ESTALE, syscall.EMFILE, syscall.ENFILE}
+
+// Explain turns an error of the file system into one that says what to do, and
+// keeps the error itself for the log. What it does not know stays as it is.
 func Explain(err error) error {
-	switch {
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return sdk.ErrDiskFull.Errorf("the disk is full; free space and repeat the request")
-	case errors.Is(err, syscall.EROFS), errors.Is(err, os.ErrPermission):
-		return sdk.ErrUnavailable.Errorf("the data directory cannot be written; see the log and repeat the request later")
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("%w: %w", sdk.ErrDiskFull.Errorf("the disk is full; free space and repeat the request"), err)
+	}
+	for _, fault := range machineFaults {
+		if errors.Is(err, fault) {
+			known := sdk.ErrUnavailable.Errorf("a file of the data directory cannot be read or written (%s); the log says which; repeat the request when that is put right", fault)
+			return fmt.Errorf("%w: %w", known, err)
+		}
 	}
 	return err
 }

@@ -152,6 +152,8 @@ func TestExplain(t *testing.T) {
 		{&fs.PathError{Op: "write", Path: "x", Err: syscall.EDQUOT}, sdk.ErrDiskFull},
 		{&fs.PathError{Op: "open", Path: "x", Err: syscall.EROFS}, sdk.ErrUnavailable},
 		{&fs.PathError{Op: "open", Path: "x", Err: syscall.EACCES}, sdk.ErrUnavailable},
+		{&fs.PathError{Op: "sync", Path: "x", Err: syscall.EIO}, sdk.ErrUnavailable},
+		{&fs.PathError{Op: "sync", Path: "x", Err: syscall.EIO}, syscall.EIO}, // for the log
 	} {
 		if got := disk.Explain(tc.err); !errors.Is(got, tc.want) {
 			t.Errorf("%v: got %v, want %v", tc.err, got, tc.want)

@@ -19,13 +19,16 @@ const checkpointWait = 10 * time.Second
 
 // Copy copies the file of a catalog, with everything in it, and makes it that of
 // another one, which must have no file and no link yet. The caller has the write
-// turn of the first: nothing may be written to it meanwhile. Reads go on.
+// turn of the first: nothing may be written to it meanwhile. Reads go on. A unit that
+// stages (ADR 0016) writes without the turn; DuckDB makes no checkpoint beside it,
+// and a file that changes while it is copied is noticed: both are errors below.
 //
 // The copy is on disk when Copy returns, whole or not at all. It takes as long as
 // a sync of that many bytes, or next to nothing where the file system can share
 // blocks. It returns Exists if the target has a file, NotFound if the source has
-// none, and Unavailable if reads that began before the last change did not end
-// within 10 seconds; ctx stops it.
+// none, Unavailable if reads that began before the last change, or a unit that
+// stages, did not end within 10 seconds, and a retryable Conflict if the file
+// changed; ctx stops it.
 func (e *Engine) Copy(ctx context.Context, from, to Catalog) error {
 	e.mu.Lock()
 	linked := e.groups.together(from, to)

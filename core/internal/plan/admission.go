@@ -49,9 +49,10 @@ type use struct {
 func (u use) places() int { return max(u.least, u.perCore*runtime.GOMAXPROCS(0)) }
 
 // A small read is bounded by 1000 rows and works on a core or waits for the disk for
-// milliseconds; a stream works on all cores of its cell but waits for its client
-// most of the time. Both are limited near the number of cores: more would only
-// share them, and each takes memory of its project.
+// milliseconds: more of them than a few for each core would only share it. A stream
+// works on all cores of its cell, but waits for its client most of the time; a
+// handful of slow ones should not keep the others waiting, and each takes memory of
+// its project.
 var (
 	smallRead = use{
 		what: "small reads", least: 8, perCore: 4,
@@ -61,7 +62,7 @@ var (
 		refusal: sdk.Code{Slug: "reads-full", Title: "Too many reads", Kind: sdk.Unavailable, Driver: 1000},
 	}
 	streaming = use{
-		what: "streams and exports", least: 4, perCore: 2,
+		what: "streams and exports", least: 16, perCore: 4,
 		// As long as a write waits in its queue: it is work of the same kind, in jobs.
 		wait:    10 * time.Minute,
 		refusal: sdk.Code{Slug: "streams-full", Title: "Too many streams", Kind: sdk.Unavailable, Driver: 1000},

@@ -11,16 +11,20 @@ import (
 // failure is an error as data. What is no *sdk.Error stays inside the host: the
 // plugin learns only that it is internal.
 func (c callbacks) failure(i *invocation, callback string, err error) *pluginv1.Error {
-	var e *sdk.Error
-	if errors.As(err, &e) {
-		return e.Proto()
-	}
 	id := ""
 	if i != nil {
 		id = i.RequestID
 	}
-	c.host.cfg.Logger.Error("callback failed", "callback", callback, "request_id", id, "error", err)
-	return sdk.ErrInternal.Errorf("internal error; see the log for request %s", id).Proto()
+	log := c.host.cfg.Logger.With("callback", callback, "request_id", id)
+	var e *sdk.Error
+	if !errors.As(err, &e) {
+		log.Error("callback failed", "error", err)
+		return sdk.ErrInternal.Errorf("internal error; see the log for request %s", id).Proto()
+	}
+	if e.Kind == sdk.Unavailable && err.Error() != e.Detail {
+		log.Warn("callback failed", "error", err)
+	}
+	return e.Proto()
 }
 
 func (c callbacks) Query(ctx context.Context, r *pluginv1.QueryRequest) (*pluginv1.QueryResponse, error) {

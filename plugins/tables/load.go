@@ -80,6 +80,7 @@ func (l load) keyed() bool { return len(l.shape.PrimaryKey) > 0 }
 // unit adds what an import notes and answers.
 func (l load) unit(u sdk.Unit) sdk.Unit {
 	t := l.table
+	u.Unordered = true // a table has no order, and which row of a key is kept is not defined
 	u.Do = append(u.Do,
 		sql.New("INSERT INTO __storage.tables SELECT ?, ?, [], true, NULL, NULL WHERE NOT EXISTS (FROM __storage.tables WHERE ?)", t.Schema, t.Name, ofTable("name", t)),
 		sql.New("UPDATE __storage.tables SET last_import = ? WHERE ?", now, ofTable("name", t)))

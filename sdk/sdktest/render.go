@@ -138,7 +138,7 @@ func (p *printer) result(resp *pluginv1.InvokeResponse) {
 }
 
 func (p *printer) unit(u *pluginv1.Unit) {
-	p.facts(1, "lock", u.GetLock())
+	p.facts(1, "lock", u.GetLock(), "unordered", u.GetUnordered())
 	for i, s := range u.GetStage() {
 		p.line(1, "stage %d", i)
 		p.statement(2, s)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/duckdb/duckdb-go/v2"
@@ -50,6 +51,8 @@ type cell struct {
 	// settings serialises changes of the memory limit with the end of the instance.
 	settings sync.Mutex
 
+	writes atomic.Uint64 // see Relieve
+
 	// Guarded by Engine.mu.
 	attached map[string]*attachment // by alias; those that are being attached too
 	ready    int                    // of them are attached
@@ -74,8 +77,8 @@ func (c *cell) small() bool { return c.members[0].Small }
 
 // open starts the instance and locks it down. The order matters: limits,
 // autoload off, what may be reached, external access off, configuration locked;
-// none of it can be undone from SQL afterwards. The memory limit alone may change
-// after the lock, which a user's statement cannot do ([Session.Inspect]).
+// none of it can be undone from SQL afterwards. Two settings may change after the
+// lock, which a user's statement cannot do ([Session.Inspect]).
 func (c *cell) open(ctx context.Context, cfg Config, memory int64, extra []sql.Statement) error {
 	reach := []string{c.pipes}
 	var files []string
@@ -105,7 +108,8 @@ func (c *cell) open(ctx context.Context, cfg Config, memory int64, extra []sql.S
 		sql.New("SET allowed_directories = [?]", literals(reach)),
 		sql.New("SET allowed_paths = [?]", literals(files)),
 		sql.New("SET enable_external_access = false"),
-		sql.New("SET allowed_configs = ['memory_limit']"),
+		// The first for the division of the memory, the second for Session.Unordered.
+		sql.New("SET allowed_configs = ['memory_limit', 'preserve_insertion_order']"),
 		sql.New("SET lock_configuration = true"),
 	)
 	for _, s := range settings {

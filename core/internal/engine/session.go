@@ -91,6 +91,13 @@ func (s *Session) Beside() (*Session, error) {
 	return newSession(s.ctx, e, s.att, func() { e.leave(c) })
 }
 
+// Unordered lets the session's statements write rows in another order than they
+// read them, from now on. DuckDB then inserts with all threads without putting
+// their pieces in order: a load of CSV takes 0.65 of the time (measured, 1.5.6).
+func (s *Session) Unordered() error {
+	return s.control(sql.New("SET SESSION preserve_insertion_order = false"))
+}
+
 // Alias is the name of the session's catalog.
 func (s *Session) Alias() string { return s.att.cat.Alias }
 

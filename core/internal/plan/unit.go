@@ -33,6 +33,11 @@ func (x *Executor) Write(ctx context.Context, target *pluginv1.Target, u *plugin
 		return nil, err
 	}
 	defer s.Close()
+	if u.GetUnordered() {
+		if err := s.Unordered(); err != nil {
+			return nil, err
+		}
+	}
 	var steps []done
 	err = s.Transaction(func() error {
 		if staged {
@@ -48,6 +53,7 @@ func (x *Executor) Write(ctx context.Context, target *pluginv1.Target, u *plugin
 	if err != nil {
 		return nil, err
 	}
+	s.Relieve()
 	out := &pluginv1.WriteResponse{}
 	for _, step := range steps {
 		out.RowsAffected = append(out.RowsAffected, step.rows)

@@ -190,6 +190,18 @@ func TestStageBesideWrites(t *testing.T) {
 	}
 }
 
+// Only a unit that says so writes rows in any order.
+func TestOrderOfAUnit(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	for unordered, want := range map[bool]string{false: `{"kept":"true"}`, true: `{"kept":"false"}`} {
+		got, err := write(t, h, sdk.Unit{Unordered: unordered, Answer: sql.New("SELECT current_setting('preserve_insertion_order')::VARCHAR AS kept")})
+		if err != nil || got != want {
+			t.Errorf("unordered %v: got %s, %v", unordered, got, err)
+		}
+	}
+}
+
 // A unit that fails or is cancelled while it stages or waits holds nothing and
 // leaves nothing.
 func TestStageFails(t *testing.T) {

@@ -1374,7 +1374,10 @@ type Unit struct {
 	// the catalog as it was when stage began.
 	Stage []*Statement `protobuf:"bytes,4,rep,name=stage,proto3" json:"stage,omitempty"`
 	// Units of a catalog with the same lock run one after another, stage included.
-	Lock          string `protobuf:"bytes,5,opt,name=lock,proto3" json:"lock,omitempty"`
+	Lock string `protobuf:"bytes,5,opt,name=lock,proto3" json:"lock,omitempty"`
+	// Rows that stage and statements write need not keep the order in which they are
+	// read.
+	Unordered     bool `protobuf:"varint,6,opt,name=unordered,proto3" json:"unordered,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1442,6 +1445,13 @@ func (x *Unit) GetLock() string {
 		return x.Lock
 	}
 	return ""
+}
+
+func (x *Unit) GetUnordered() bool {
+	if x != nil {
+		return x.Unordered
+	}
+	return false
 }
 
 // Precondition fails the Unit with otherwise unless the statement returns rows
@@ -2079,7 +2089,7 @@ const file_duckdbstorage_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x04head\x18\x03 \x01(\fR\x04head\x12#\n" +
 	"\rtyped_columns\x18\x04 \x01(\bR\ftypedColumns\x12,\n" +
 	"\x12errors_are_answers\x18\x05 \x01(\bR\x10errorsAreAnswers\x12'\n" +
-	"\x0ftimeout_seconds\x18\x06 \x01(\rR\x0etimeoutSeconds\"\x95\x02\n" +
+	"\x0ftimeout_seconds\x18\x06 \x01(\rR\x0etimeoutSeconds\"\xb3\x02\n" +
 	"\x04Unit\x12?\n" +
 	"\arequire\x18\x01 \x03(\v2%.duckdbstorage.plugin.v1.PreconditionR\arequire\x12B\n" +
 	"\n" +
@@ -2087,7 +2097,8 @@ const file_duckdbstorage_plugin_v1_plugin_proto_rawDesc = "" +
 	"statements\x12:\n" +
 	"\x06answer\x18\x03 \x01(\v2\".duckdbstorage.plugin.v1.StatementR\x06answer\x128\n" +
 	"\x05stage\x18\x04 \x03(\v2\".duckdbstorage.plugin.v1.StatementR\x05stage\x12\x12\n" +
-	"\x04lock\x18\x05 \x01(\tR\x04lock\"\xb3\x01\n" +
+	"\x04lock\x18\x05 \x01(\tR\x04lock\x12\x1c\n" +
+	"\tunordered\x18\x06 \x01(\bR\tunordered\"\xb3\x01\n" +
 	"\fPrecondition\x12@\n" +
 	"\tstatement\x18\x01 \x01(\v2\".duckdbstorage.plugin.v1.StatementR\tstatement\x12#\n" +
 	"\rrows_expected\x18\x02 \x01(\bR\frowsExpected\x12<\n" +

@@ -18,10 +18,16 @@ func TestBench(t *testing.T) {
 	}
 	t.Cleanup(func() { os.RemoveAll(temp) })
 	var stdout, stderr bytes.Buffer
-	if status := start(t.Context(), []string{"-size-mb", "1", "-rounds", "1", "-requests", "3", "-temp", temp}, &stdout, &stderr); status != 0 {
+	if status := start(t.Context(), []string{
+		"-size-mb", "1", "-rounds", "1", "-requests", "3", "-seconds", "1", "-tables", "5", "-stream-rows", "20000", "-temp", temp,
+	}, &stdout, &stderr); status != 0 {
 		t.Fatalf("status %d\n%s\n%s", status, &stdout, &stderr)
 	}
-	for _, want := range []string{"GET /health", "the plugin adds", "import-typed", "import-strings", "import-keyed", "upload", "export-stream", "export-file"} {
+	for _, want := range []string{
+		"GET /health", "the plugin adds", "preview-1000 to DuckDB makes the JSON", "import-typed", "import-strings", "import-strings-default", "import-keyed",
+		"upload", "export-stream", "export-file", "size of the file", "parallel-csv", "parallel-gzip", "no request failed", "5 tables of 20 columns",
+		"stream-csv: 20000 rows", "stream-ndjson", "stream-parquet", "stream-arrow",
+	} {
 		if !strings.Contains(stdout.String(), want) {
 			t.Errorf("the report has no %q:\n%s", want, &stdout)
 		}

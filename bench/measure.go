@@ -94,16 +94,34 @@ func resetPeak(pid int) error {
 }
 
 // peak returns the peak resident memory of a process in MiB.
-func peak(pid int) (int64, error) {
+func peak(pid int) (int64, error) { return memory(pid, "VmHWM:") }
+
+// resident returns the resident memory of a process in MiB.
+func resident(pid int) (int64, error) { return memory(pid, "VmRSS:") }
+
+// growth returns by how many MiB a process has grown when something was done.
+func growth(pid int, do func() error) (int64, error) {
+	before, err := resident(pid)
+	if err != nil {
+		return 0, err
+	}
+	if err := do(); err != nil {
+		return 0, err
+	}
+	after, err := resident(pid)
+	return after - before, err
+}
+
+func memory(pid int, what string) (int64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, err
 	}
 	for line := range strings.Lines(string(status)) {
-		if value, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+		if value, ok := strings.CutPrefix(line, what); ok {
 			kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
 			return kib >> 10, err
 		}
 	}
-	return 0, fmt.Errorf("process %d has no VmHWM", pid)
+	return 0, fmt.Errorf("process %d has no %s", pid, what)
 }

@@ -77,3 +77,14 @@ func TestAlternate(t *testing.T) {
 		t.Errorf("got %v, want the error of a round", err)
 	}
 }
+
+func TestGrowth(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("broken")
+	if _, err := growth(os.Getpid(), func() error { return broken }); !errors.Is(err, broken) {
+		t.Errorf("got %v, want the error of what was done", err)
+	}
+	if _, err := memory(os.Getpid(), "VmNothing:"); err == nil {
+		t.Error("a line that is not there has a value")
+	}
+}

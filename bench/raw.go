@@ -5,20 +5,54 @@ import (
 	gosql "database/sql"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/duckdb/duckdb-go/v2"
 )
 
-// raw is DuckDB without the service: the same driver, the same form of file, the
-// same settings (core/internal/engine/cell.go), one connection.
+// raw is DuckDB without the service: the same driver, one connection, one file.
 type raw struct {
 	db   *gosql.DB
 	conn *gosql.Conn
 }
 
+// settings are how an instance is set up and its file attached.
+type settings struct {
+	set    []string
+	attach string // options of ATTACH
+}
+
+var (
+	// asService is what core/internal/engine/cell.go does.
+	asService = settings{
+		set:    []string{"SET checkpoint_threshold = '256MB'", "SET late_materialization_max_rows = 1000"},
+		attach: " (STORAGE_VERSION 'v1.5.0', BLOCK_SIZE 65536)",
+	}
+	// byDefault is DuckDB when it is told nothing.
+	byDefault = settings{}
+)
+
 // openRaw makes a database with the tables of the service: see [table].
-func openRaw(ctx context.Context, path string) (*raw, error) {
+func openRaw(ctx context.Context, path string, s settings) (*raw, error) {
+	r, err := attachRaw(ctx, path, s)
+	if err != nil {
+		return nil, err
+	}
+	err = r.exec(ctx,
+		"CREATE TABLE typed ("+each(func(c column) string { return c.name + " " + c.duckType })+")",
+		"CREATE TABLE keyed AS FROM typed",
+		"CREATE TABLE strings ("+textColumns(columnNames())+")",
+	)
+	if err != nil {
+		r.close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// attachRaw opens a file in an instance of its own, making it if need be.
+func attachRaw(ctx context.Context, path string, s settings) (*raw, error) {
 	connector, err := duckdb.NewConnector("", nil)
 	if err != nil {
 		return nil, err
@@ -28,20 +62,18 @@ func openRaw(ctx context.Context, path string) (*raw, error) {
 		r.db.Close()
 		return nil, err
 	}
-	err = r.exec(ctx,
-		"SET checkpoint_threshold = '256MB'",
-		"ATTACH "+literal(path)+" AS bench (STORAGE_VERSION 'v1.5.0', BLOCK_SIZE 65536)",
-		"USE bench",
-		"CREATE TABLE typed ("+each(func(c column) string { return c.name + " " + c.duckType })+")",
-		"CREATE TABLE keyed AS FROM typed",
-		"CREATE TABLE strings ("+each(func(c column) string { return c.name + " VARCHAR NOT NULL DEFAULT ''" })+
-			", _timestamp TIMESTAMP DEFAULT (date_trunc('second', now() AT TIME ZONE 'UTC')))",
-	)
-	if err != nil {
+	if err := r.exec(ctx, append(slices.Clone(s.set), "ATTACH "+literal(path)+" AS bench"+s.attach, "USE bench")...); err != nil {
 		r.close()
 		return nil, err
 	}
 	return r, nil
+}
+
+// textColumns defines the columns of a string table as plugins/tables/create.go
+// does.
+func textColumns(columns []string) string {
+	return strings.Join(columns, " VARCHAR NOT NULL DEFAULT '', ") + " VARCHAR NOT NULL DEFAULT '', " +
+		"_timestamp TIMESTAMP DEFAULT (date_trunc('second', now() AT TIME ZONE 'UTC'))"
 }
 
 // each lists the columns of the file.
@@ -54,6 +86,13 @@ func each(show func(column) string) string {
 }
 
 func columnName(c column) string { return c.name }
+
+func columnNames() (out []string) {
+	for _, c := range columns {
+		out = append(out, c.name)
+	}
+	return out
+}
 
 func (r *raw) close() {
 	r.conn.Close()
@@ -72,21 +111,32 @@ func (r *raw) exec(ctx context.Context, statements ...string) error {
 // load replaces the rows of a table with those of a file, in one transaction.
 // The commit syncs what it wrote, as it does in the service.
 func (r *raw) load(ctx context.Context, t table, file string) error {
-	options := `FORMAT csv, HEADER true, AUTO_DETECT false, DELIMITER ',', QUOTE '"', ESCAPE '"', NULLSTR ''`
+	var texts []string
 	if !t.typed {
-		options += ", FORCE_NOT_NULL (" + each(columnName) + ")"
+		texts = columnNames()
+	}
+	return r.loadInto(ctx, t.name, columnNames(), texts, file)
+}
+
+// loadInto is load for any columns; an empty field is an empty text in those that
+// are texts, and NULL in the others.
+func (r *raw) loadInto(ctx context.Context, table string, columns, texts []string, file string) error {
+	options := `FORMAT csv, HEADER true, AUTO_DETECT false, DELIMITER ',', QUOTE '"', ESCAPE '"', NULLSTR ''`
+	if len(texts) > 0 {
+		options += ", FORCE_NOT_NULL (" + strings.Join(texts, ", ") + ")"
 	}
 	return r.exec(ctx,
 		"BEGIN TRANSACTION",
-		"DELETE FROM "+t.name,
-		"COPY "+t.name+" ("+each(columnName)+") FROM "+literal(file)+" ("+options+")",
+		"DELETE FROM "+table,
+		"COPY "+table+" ("+strings.Join(columns, ", ")+") FROM "+literal(file)+" ("+options+")",
 		"COMMIT")
 }
 
-// unload writes a table into a file. It does not sync it.
-func (r *raw) unload(ctx context.Context, t table, file string) error {
+// unload writes a table into a file, with the options of COPY that come on top. It
+// does not sync it.
+func (r *raw) unload(ctx context.Context, t table, file, options string) error {
 	return r.exec(ctx, "COPY (SELECT "+each(columnName)+" FROM "+t.name+") TO "+literal(file)+
-		` (FORMAT csv, HEADER true, DELIMITER ',', QUOTE '"', ESCAPE '"', NULLSTR '', USE_TMP_FILE false)`)
+		` (FORMAT csv, HEADER true, DELIMITER ',', QUOTE '"', ESCAPE '"', NULLSTR '', USE_TMP_FILE false`+options+")")
 }
 
 // lines runs a query with one text column and fetches its rows.
@@ -103,6 +153,30 @@ func (r *raw) lines(ctx context.Context, query string) (rows int, err error) {
 		}
 	}
 	return rows, result.Err()
+}
+
+// cells runs a query and fetches its values as the driver makes them.
+func cells[T any](ctx context.Context, r *raw, query string) (columns []string, rows [][]T, err error) {
+	result, err := r.conn.QueryContext(ctx, query)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer result.Close()
+	if columns, err = result.Columns(); err != nil {
+		return nil, nil, err
+	}
+	to := make([]any, len(columns))
+	for result.Next() {
+		row := make([]T, len(columns))
+		for i := range row {
+			to[i] = &row[i]
+		}
+		if err := result.Scan(to...); err != nil {
+			return nil, nil, err
+		}
+		rows = append(rows, row)
+	}
+	return columns, rows, result.Err()
 }
 
 // count returns the rows of a table.

@@ -40,12 +40,21 @@ type bench struct {
 	size int64
 	rows int64
 
+	*site
+	fileID string
+	raw    *raw
+
+	streams *site // of all stream-…, once one of them has run
+
+	headed labels // of the table of ratios that was begun last
+}
+
+// site is a running service with a data directory of its own, and in it a project
+// with a bucket.
+type site struct {
 	service *service.Service
 	project service.Project
-	fileID  string
-	raw     *raw
-
-	headed bool // the head of the table of ratios is printed
+	start   service.Options
 }
 
 // open makes everything below a directory of its own; close removes it.
@@ -70,13 +79,13 @@ func (b *bench) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	b.size = info.Size()
-	if b.raw, err = openRaw(ctx, filepath.Join(b.dir, "raw.duckdb")); err != nil {
+	if b.raw, err = openRaw(ctx, filepath.Join(b.dir, "raw.duckdb"), asService); err != nil {
 		return err
 	}
 	if err := b.startService(ctx); err != nil {
 		return err
 	}
-	for _, load := range []run{b.serviceImport(typed), b.rawImport(typed)} {
+	for _, load := range []run{b.serviceImport(typed), b.rawImport(b.raw, typed)} {
 		if _, err := load(ctx); err != nil {
 			return err
 		}
@@ -84,23 +93,9 @@ func (b *bench) prepare(ctx context.Context) (err error) {
 	return nil
 }
 
-// startService starts a service with a project that has the tables and the file.
-func (b *bench) startService(ctx context.Context) error {
-	bin, err := service.Build(ctx)
-	if err != nil {
-		return err
-	}
-	data := filepath.Join(b.dir, "data")
-	if err := os.Mkdir(data, 0o700); err != nil {
-		return err
-	}
-	if b.service, err = service.Start(ctx, service.Options{Bin: bin, DataDir: data}); err != nil {
-		return err
-	}
-	if b.project, err = b.service.Admin().CreateProject(ctx, "bench"); err != nil {
-		return err
-	}
-	if err := b.project.CreateBucket(ctx, bucket); err != nil {
+// startService starts the service of most benchmarks, with the tables and the file.
+func (b *bench) startService(ctx context.Context) (err error) {
+	if b.site, err = b.open(ctx, "data"); err != nil {
 		return err
 	}
 	for _, t := range []table{typed, texts, keyed} {
@@ -108,33 +103,65 @@ func (b *bench) startService(ctx context.Context) error {
 			return err
 		}
 	}
-	f, err := os.Open(b.csv)
+	b.fileID, err = b.upload(ctx, b.csv)
+	return err
+}
+
+// open starts a service in a folder of its own; env holds settings as NAME=value.
+func (b *bench) open(ctx context.Context, name string, env ...string) (*site, error) {
+	bin, err := service.Build(ctx)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	s := &site{start: service.Options{Bin: bin, DataDir: filepath.Join(b.dir, name), Env: env}}
+	if err := os.Mkdir(s.start.DataDir, 0o700); err != nil {
+		return nil, err
+	}
+	if s.service, err = service.Start(ctx, s.start); err != nil {
+		return nil, err
+	}
+	if s.project, err = s.service.Admin().CreateProject(ctx, "bench"); err == nil {
+		err = s.project.CreateBucket(ctx, bucket)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.service.Stop())
+	}
+	return s, nil
+}
+
+// close stops the service and removes its data.
+func (s *site) close() error {
+	return errors.Join(s.service.Stop(), os.RemoveAll(s.start.DataDir))
+}
+
+// upload makes a registered file of one on disk.
+func (s *site) upload(ctx context.Context, path string) (id string, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
 	}
 	defer f.Close()
-	uploaded, err := b.project.Upload(ctx, "source.csv", f)
-	b.fileID = uploaded.ID
-	return err
+	uploaded, err := s.project.Upload(ctx, filepath.Base(path), f)
+	return uploaded.ID, err
 }
 
 // specs are the columns as the API takes them.
 func specs(t table) any {
-	var names []string
+	if !t.typed {
+		return columnNames()
+	}
 	var described []map[string]string
 	for _, c := range columns {
-		names = append(names, c.name)
 		described = append(described, map[string]string{"name": c.name, "type": c.apiType, "length": c.length})
 	}
-	if t.typed {
-		return described
-	}
-	return names
+	return described
 }
 
 func (b *bench) close() (err error) {
-	if b.service != nil {
-		err = b.service.Stop()
+	for _, s := range []*site{b.site, b.streams} {
+		if s != nil {
+			err = errors.Join(err, s.close())
+		}
 	}
 	if b.raw != nil {
 		b.raw.close()
@@ -142,14 +169,34 @@ func (b *bench) close() (err error) {
 	return errors.Join(err, os.RemoveAll(b.dir))
 }
 
+// plain sends a request and copies its answer. Nothing is compressed on the way, which
+// Go's client would wish for by itself.
+func (s *site) plain(ctx context.Context, method, path, accept string, body io.Reader, to io.Writer) error {
+	header := http.Header{"Accept": {accept}, "Accept-Encoding": {"identity"}}
+	if body != nil {
+		header.Set("Content-Type", "application/json")
+	}
+	resp, err := s.project.Send(ctx, method, path, header, body)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if kind := resp.Header.Get("Content-Type"); resp.StatusCode != http.StatusOK || kind != accept {
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
+		return fmt.Errorf("status %d and %s, want %s: %s", resp.StatusCode, kind, accept, text)
+	}
+	_, err = io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{resp.Body}, make([]byte, 1<<20))
+	return err
+}
+
 // tablePath is the path of an operation on a table.
-func (b *bench) tablePath(t table, parts ...string) string {
-	return b.project.Path(append([]string{"tables", bucket, t.name}, parts...)...)
+func (s *site) tablePath(t table, parts ...string) string {
+	return s.project.Path(append([]string{"tables", bucket, t.name}, parts...)...)
 }
 
 // removeFile removes what a round left, so that the next finds the same disk.
-func (b *bench) removeFile(ctx context.Context, id string) error {
-	_, err := b.project.Do(ctx, http.MethodDelete, b.project.Path("files", id), nil, nil)
+func (s *site) removeFile(ctx context.Context, id string) error {
+	_, err := s.project.Do(ctx, http.MethodDelete, s.project.Path("files", id), nil, nil)
 	return err
 }
 

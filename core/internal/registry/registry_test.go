@@ -2,6 +2,7 @@ package registry_test
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -182,6 +183,42 @@ func TestFilesSurviveARestart(t *testing.T) {
 }
 
 // A file that a newer release wrote is refused before anything in it changes.
+// A project's file of an earlier release is brought up to date with its rows.
+func TestOlderCatalogIsMigrated(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	h := fixture.Open(t, root)
+	h.CreateProject("1")
+	catalog := engine.Project(h.Layout, "1", "default")
+	run := func(s *engine.Session, statements ...string) {
+		t.Helper()
+		for _, st := range statements {
+			if _, err := s.Exec(sql.Raw(st)); err != nil {
+				t.Fatalf("%s: %v", st, err)
+			}
+		}
+	}
+	s, err := h.Engine.Session(t.Context(), catalog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := "INSERT INTO __storage.tables VALUES ('b', '%s', [], true, %s, NULL)"
+	run(s, "ALTER TABLE __storage.tables ALTER COLUMN created SET NOT NULL", "UPDATE __storage.schema_migrations SET version = 1", fmt.Sprintf(row, "old", "now()"))
+	s.Close()
+	h.Close()
+	h = fixture.Open(t, root)
+	if s, err = h.Engine.Session(t.Context(), catalog); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	run(s, fmt.Sprintf(row, "new", "NULL"))
+	for _, st := range []string{"FROM __storage.tables WHERE name = 'old' AND created IS NOT NULL", "FROM __storage.schema_migrations WHERE version = 2"} {
+		if found, err := s.HasRows(sql.Raw(st)); err != nil || !found {
+			t.Errorf("%s: %v, %v", st, found, err)
+		}
+	}
+}
+
 func TestNewerCatalogIsRefused(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()

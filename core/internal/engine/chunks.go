@@ -44,9 +44,22 @@ func (s *Session) feed(query sql.Statement, newSink func(*bufio.Writer) sink) (*
 		}
 		if err != nil {
 			s.forget()
+			err = s.cause(query, err)
 		}
 		return rows, s.fail(err)
 	})
+}
+
+// cause asks again why a statement failed that nobody interrupted. When one of the
+// threads that make a streaming result fails, DuckDB sometimes tells only that
+// another was interrupted for it (one failure in 40, measured with 1.5.6).
+func (s *Session) cause(query sql.Statement, err error) error {
+	var de *duckdb.Error
+	if !errors.As(err, &de) || de.Type != duckdb.ErrorTypeInterrupt || s.ctx.Err() != nil {
+		return err
+	}
+	again := s.Scan(sql.New("EXPLAIN ANALYZE ?", query), func(func(...any) error) error { return nil })
+	return cmp.Or(again, err)
 }
 
 // chunks runs a query chunk by chunk; first is called after the first one.

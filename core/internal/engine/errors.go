@@ -54,7 +54,7 @@ func classify(ctx context.Context, err error) error {
 		return sdk.ErrCSV.Errorf("the file mixes line ends (LF, CR LF, CR) outside of quotes, or has a quote where none may stand")
 	}
 	if reason := machineFault(err); reason != "" {
-		return sdk.ErrUnavailable.Errorf("a database file cannot be read or written (%s); the log says which; repeat the request when that is put right", reason)
+		return sdk.ErrUnavailable.Errorf("a file of the project cannot be read or written (%s); the log says which; repeat the request when that is put right", reason)
 	}
 	if strings.Contains(message, "Corrupt database file") {
 		broken := ErrBroken.Errorf("a part of the project's database file is damaged; the log says which; put back a good copy of it")

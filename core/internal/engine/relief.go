@@ -1,11 +1,6 @@
 package engine
 
-import (
-	"context"
-	"strings"
-
-	"github.com/keboola/duckdb-storage/sdk/sql"
-)
+import "github.com/keboola/duckdb-storage/sdk/sql"
 
 // unwrittenShare is the part of a cell's memory that rows may fill before a
 // checkpoint: one fourth.
@@ -21,9 +16,9 @@ const unwrittenShare = 4
 const reliefEvery = 8
 
 // Relieve writes the log of the session's catalog into its file if the rows that
-// wait for that take too much of the cell's memory. The caller has the write turn
-// and has committed. It looks now and then only. What DuckDB refuses now, because older reads or other writes
-// run, comes with a later write.
+// wait for that take too much of the cell's memory. It looks at every eighth write
+// only. The caller has the write turn and has committed. What DuckDB refuses now,
+// because older reads or other writes run, comes with a later write.
 func (s *Session) Relieve() {
 	c := s.att.cell
 	if c.writes.Add(1)%reliefEvery != 0 {
@@ -32,20 +27,12 @@ func (s *Session) Relieve() {
 	s.engine.mu.Lock()
 	limit := c.limit
 	s.engine.mu.Unlock()
-	full, err := s.HasRows(sql.New(`SELECT 1 FROM duckdb_memory() WHERE tag = 'IN_MEMORY_TABLE' AND memory_usage_bytes > ?`, limit/unwrittenShare))
+	full, err := s.HasRows(sql.New("SELECT 1 FROM duckdb_memory() WHERE tag = 'IN_MEMORY_TABLE' AND memory_usage_bytes > ?", limit/unwrittenShare))
 	s.leave() // a checkpoint fails beside an older snapshot
-	if err != nil || !full {
-		return
+	if err == nil && full {
+		err = s.control(sql.New("CHECKPOINT ?", sql.Name(s.Alias())))
 	}
-	// Nothing interrupts it: DuckDB never ends a transaction whose commit was.
-	_, err = c.db.ExecContext(context.WithoutCancel(s.ctx), sql.New("CHECKPOINT ?", sql.Name(s.Alias())).SQL())
-	switch {
-	case err == nil:
-	case isFatal(err):
-		s.engine.condemn(c, err)
-	case strings.Contains(err.Error(), "Cannot CHECKPOINT"):
+	if err != nil {
 		s.engine.cfg.Logger.Debug("a checkpoint that would free memory has to wait", "catalog", s.Alias(), "error", err)
-	default:
-		s.engine.cfg.Logger.Warn("a checkpoint that would free memory failed", "catalog", s.Alias(), "error", err)
 	}
 }

@@ -276,7 +276,7 @@ func (s *Session) fail(err error) error {
 	}
 	known := classify(s.ctx, err)
 	if machineFault(err) != "" || errors.Is(known, ErrBroken) {
-		s.engine.cfg.Logger.Error("a database file failed a statement", "catalog", s.Alias(), "error", err)
+		s.engine.cfg.Logger.Error("a file failed a statement", "catalog", s.Alias(), "error", err)
 	}
 	return known
 }

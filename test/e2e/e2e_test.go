@@ -80,17 +80,24 @@ func TestJourneys(t *testing.T) {
 // start starts a service for a test that is no script. It is killed with the test.
 func start(t *testing.T, settings ...string) *service.Service {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "ds") // short, because sockets are in it
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	s, err := service.Start(t.Context(), service.Options{Bin: bin, DataDir: dir, Env: settings})
+	s, err := service.Start(t.Context(), service.Options{Bin: bin, DataDir: dataDir(t), Env: settings})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Kill() })
 	return s
+}
+
+// dataDir is a directory for the data of one test. Its path is short, because
+// sockets are in it.
+func dataDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "ds")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }
 
 // command is a command of this package.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"os"
 	"testing"
 	"time"
 
@@ -45,11 +44,7 @@ func TestLargeImport(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	dir, err := os.MkdirTemp("", "ds")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	dir := dataDir(t)
 	s, p := startProject(ctx, t, dir)
 	must(t, p.CreateBucket(ctx, "b"))
 	must(t, p.CreateTable(ctx, "b", "Orders", everyColumn, "Id"))
@@ -93,9 +88,7 @@ func TestLargeImportKeepsWhatSQLMade(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	s := start(t)
-	p, err := s.Admin().CreateProject(ctx, "1")
-	must(t, err)
+	s, p := startProject(ctx, t, dataDir(t))
 	must(t, p.CreateBucket(ctx, "b"))
 	file := uploaded(ctx, t, p, largeFile("id,name", ""))
 	for name, statements := range map[string][]string{
@@ -126,9 +119,7 @@ func TestLargeImportBesideWrites(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	s := start(t)
-	p, err := s.Admin().CreateProject(ctx, "1")
-	must(t, err)
+	s, p := startProject(ctx, t, dataDir(t))
 	must(t, p.CreateBucket(ctx, "b"))
 	must(t, p.CreateTable(ctx, "b", "t", []string{"id", "name"}))
 	must(t, p.CreateTable(ctx, "b", "u", []string{"id", "name"}))

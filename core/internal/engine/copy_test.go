@@ -72,25 +72,33 @@ func TestCopy(t *testing.T) {
 	}
 }
 
+// oldRead is a session that reads what a later write has changed: beside it DuckDB
+// makes no checkpoint.
+func (p projects) oldRead(t *testing.T, id string) *engine.Session {
+	t.Helper()
+	if err := p.exec(t.Context(), id, "INSERT INTO t SELECT range FROM range(100000)"); err != nil {
+		t.Fatal(err)
+	}
+	old, err := p.Session(t.Context(), p.catalog(id))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := old.HasRows(sql.New("FROM t")); err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	if err := p.exec(t.Context(), id, "UPDATE t SET a = a + 1 WHERE a % 3 = 0"); err != nil {
+		t.Fatal(err)
+	}
+	return old
+}
+
 // A read that began before a change keeps DuckDB from writing the log into the file.
 // The copy waits for it, and other reads go on.
 func TestCopyWaitsForOldReads(t *testing.T) {
 	t.Parallel()
 	p := openProjects(t, time.Hour, 0, "1")
-	if err := p.exec(t.Context(), "1", "INSERT INTO t SELECT range FROM range(100000)"); err != nil {
-		t.Fatal(err)
-	}
-	old, err := p.Session(t.Context(), p.catalog("1"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	old := p.oldRead(t, "1")
 	defer old.Close()
-	if ok, err := old.HasRows(sql.New("FROM t")); err != nil || !ok {
-		t.Fatal(err)
-	}
-	if err := p.exec(t.Context(), "1", "UPDATE t SET a = a + 1 WHERE a % 3 = 0"); err != nil {
-		t.Fatal(err)
-	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	if err := p.Copy(ctx, p.catalog("1"), p.catalog("2")); !errors.Is(err, sdk.ErrTimeout) {
@@ -153,20 +161,8 @@ func TestCopyLeavesNothing(t *testing.T) {
 func TestCopyEndsWithItsOriginal(t *testing.T) {
 	t.Parallel()
 	p := openProjects(t, time.Hour, 0, "1", "2")
-	if err := p.exec(t.Context(), "1", "INSERT INTO t SELECT range FROM range(100000)"); err != nil {
-		t.Fatal(err)
-	}
-	old, err := p.Session(t.Context(), p.catalog("1"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	old := p.oldRead(t, "1")
 	defer old.Close()
-	if ok, err := old.HasRows(sql.New("FROM t")); err != nil || !ok {
-		t.Fatal(err)
-	}
-	if err := p.exec(t.Context(), "1", "UPDATE t SET a = a + 1 WHERE a % 3 = 0"); err != nil {
-		t.Fatal(err)
-	}
 	copied := make(chan error, 1)
 	go func() { copied <- p.Copy(t.Context(), p.catalog("1"), p.catalog("3")) }() // waits for the old read
 	waitFor(t, "the copy has begun", func() bool {

@@ -22,17 +22,7 @@ func TestInterruptsLeaveNoTransactionOpen(t *testing.T) {
 	for range 150 {
 		ctx, cancel := context.WithCancel(t.Context())
 		var both sync.WaitGroup
-		both.Go(func() {
-			w, err := f.Session(t.Context(), f.main)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer w.Close()
-			if _, err := w.Exec(sql.New("CREATE OR REPLACE TABLE t AS SELECT range AS a FROM range(10000)")); err != nil {
-				t.Error(err)
-			}
-		})
+		both.Go(func() { replaceTable(t, f) })
 		both.Go(func() { readUntilInterrupted(ctx, t, f) })
 		timer := time.NewTimer(time.Duration(rand.IntN(8000)) * time.Microsecond)
 		<-timer.C
@@ -112,5 +102,18 @@ func TestSequencesOfReadsAreDurable(t *testing.T) {
 	}
 	if !p.hasLog("1") {
 		t.Error("the log does not have it")
+	}
+}
+
+// replaceTable commits a change of the catalog.
+func replaceTable(t *testing.T, f fixture) {
+	s, err := f.Session(t.Context(), f.main)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer s.Close()
+	if _, err := s.Exec(sql.New("CREATE OR REPLACE TABLE t AS SELECT range AS a FROM range(10000)")); err != nil {
+		t.Error(err)
 	}
 }

@@ -115,17 +115,7 @@ func TestBrokenStreamsLeaveNoTransactionOpen(t *testing.T) {
 	for round := range 60 {
 		ctx, cancel := context.WithCancel(t.Context())
 		var both sync.WaitGroup
-		both.Go(func() {
-			w, err := f.Session(t.Context(), f.main)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer w.Close()
-			if _, err := w.Exec(sql.New("CREATE OR REPLACE TABLE t AS SELECT range AS a FROM range(10000)")); err != nil {
-				t.Error(err)
-			}
-		})
+		both.Go(func() { replaceTable(t, f) })
 		both.Go(func() { streamUntilCancelled(ctx, t, f, formats[round%len(formats)]) })
 		timer := time.NewTimer(time.Duration(rand.IntN(15000)) * time.Microsecond)
 		<-timer.C

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/keboola/duckdb-storage/test/service"
+	"github.com/keboola/duckdb-storage/sdk/sdktest/service"
 )
 
 // exportStream compares a streamed export, thrown away by the client, with a

@@ -13,7 +13,7 @@ var allowed = map[string]string{
 	"github.com/google/go-cmp/...":              "differences in tests and goldens",
 	"github.com/google/jsonschema-go/...":       "schemas from types",
 	"github.com/hashicorp/go-hclog":             "the log of a plugin process",
-	"github.com/hashicorp/go-plugin":            "the process and its connection",
+	"github.com/hashicorp/go-plugin/...":        "the process and its connection",
 	"github.com/santhosh-tekuri/jsonschema/...": "sdktest checks input as the host does",
 	"golang.org/x/text/...":                     "messages of the schema check",
 	"google.golang.org/grpc/...":                "the connection",

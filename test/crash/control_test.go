@@ -6,8 +6,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/keboola/duckdb-storage/sdk/sdktest/service"
 	"github.com/keboola/duckdb-storage/test/faults"
-	"github.com/keboola/duckdb-storage/test/service"
 )
 
 // control is the judge of a service's operations on its files. It keeps a list of

@@ -5,7 +5,7 @@ import (
 	"context"
 	"net/http"
 
-	"github.com/keboola/duckdb-storage/test/service"
+	"github.com/keboola/duckdb-storage/sdk/sdktest/service"
 )
 
 const (

@@ -17,8 +17,8 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"github.com/keboola/duckdb-storage/sdk/sdktest/service"
 	"github.com/keboola/duckdb-storage/test/faults"
-	"github.com/keboola/duckdb-storage/test/service"
 )
 
 var update = flag.Bool("update", false, "write the goldens anew")

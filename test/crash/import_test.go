@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/keboola/duckdb-storage/test/service"
+	"github.com/keboola/duckdb-storage/sdk/sdktest/service"
 )
 
 const (

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/keboola/duckdb-storage/sdk/sdktest/service"
 	"github.com/keboola/duckdb-storage/test/faults"
-	"github.com/keboola/duckdb-storage/test/service"
 )
 
 // A client leaves a stream at the moment at which DuckDB opens the pipe for it, and

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/keboola/duckdb-storage/sdk/sdktest/service"
 	"github.com/keboola/duckdb-storage/test/faults"
-	"github.com/keboola/duckdb-storage/test/service"
 )
 
 // The service meets failures and kills while it starts and stops. It starts or says

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/keboola/duckdb-storage/test/service"
+	"github.com/keboola/duckdb-storage/sdk/sdktest/service"
 )
 
 const (

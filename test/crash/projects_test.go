@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/keboola/duckdb-storage/test/service"
+	"github.com/keboola/duckdb-storage/sdk/sdktest/service"
 )
 
 // mostProjects is how many projects live before some are dropped.

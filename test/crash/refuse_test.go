@@ -15,8 +15,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/keboola/duckdb-storage/sdk/sdktest/service"
 	"github.com/keboola/duckdb-storage/test/faults"
-	"github.com/keboola/duckdb-storage/test/service"
 )
 
 // always fails every operation of some kinds, or of all.

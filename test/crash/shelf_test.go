@@ -13,7 +13,7 @@ import (
 	"strconv"
 	"sync"
 
-	"github.com/keboola/duckdb-storage/test/service"
+	"github.com/keboola/duckdb-storage/sdk/sdktest/service"
 )
 
 // file is what is known of a storage file.

@@ -8,7 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 
-	"github.com/keboola/duckdb-storage/test/service"
+	"github.com/keboola/duckdb-storage/sdk/sdktest/service"
 )
 
 const (

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/keboola/duckdb-storage/test/service"
+	"github.com/keboola/duckdb-storage/sdk/sdktest/service"
 )
 
 // tempDir is short, for the sockets of a service below it.

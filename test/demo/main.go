@@ -26,7 +26,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/keboola/duckdb-storage/test/service"
+	"github.com/keboola/duckdb-storage/sdk/sdktest/service"
 )
 
 const (

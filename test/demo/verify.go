@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/keboola/duckdb-storage/test/service"
+	"github.com/keboola/duckdb-storage/sdk/sdktest/service"
 )
 
 // previewRows is the default of a preview.

@@ -12,7 +12,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/keboola/duckdb-storage/test/service"
+	"github.com/keboola/duckdb-storage/sdk/sdktest/service"
 )
 
 // requestTimeout ends a request that hangs; all of a script take a second.

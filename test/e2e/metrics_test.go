@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/keboola/duckdb-storage/test/service"
+	"github.com/keboola/duckdb-storage/sdk/sdktest/service"
 )
 
 // sample is a line of the text format: name, labels, value.

@@ -123,15 +123,14 @@ func (r *Registry) Forget(ctx context.Context, id string) error {
 	})
 }
 
-// write changes the file and, once that is durable, what is held in memory.
+// write changes the file and, once that is durable and before the next write, what is
+// held in memory: the next one may start from it.
 func (r *Registry) write(ctx context.Context, fn func(*engine.Session) error, remember func()) error {
-	if err := r.store.write(ctx, fn); err != nil {
-		return err
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	remember()
-	return nil
+	return r.writeThen(ctx, fn, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		remember()
+	})
 }
 
 func (r *Registry) put(s *engine.Session, p Project) error {

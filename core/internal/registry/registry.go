@@ -68,9 +68,18 @@ func (s *store) read(ctx context.Context, fn func(*engine.Session) error) error 
 }
 
 func (s *store) write(ctx context.Context, fn func(*engine.Session) error) error {
+	return s.writeThen(ctx, fn, func() {})
+}
+
+// writeThen is write, and then what must happen before the next one.
+func (s *store) writeThen(ctx context.Context, fn func(*engine.Session) error, then func()) error {
 	s.writer.Lock()
 	defer s.writer.Unlock()
 	return s.read(ctx, func(session *engine.Session) error {
-		return session.Transaction(func() error { return fn(session) })
+		if err := session.Transaction(func() error { return fn(session) }); err != nil {
+			return err
+		}
+		then()
+		return nil
 	})
 }

@@ -8,7 +8,7 @@ import (
 
 func drop(c *sdk.Context, in api.TableRequest) (sdk.Unit, error) {
 	t := tableOf(in)
-	if _, err := describe(c, t); err != nil {
+	if _, err := look(c, t); err != nil {
 		return sdk.Unit{}, err
 	}
 	kind, err := kindOf(c, t)

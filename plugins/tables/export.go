@@ -13,7 +13,7 @@ func export(c *sdk.Context, in api.ExportRequest) (sdk.Export, error) {
 	if in.Limit < 0 {
 		return sdk.Export{}, sdk.ErrInvalid.Errorf("limit must not be negative").At("/limit")
 	}
-	s, err := describe(c, t)
+	s, err := look(c, t)
 	if err != nil {
 		return sdk.Export{}, err
 	}

@@ -24,7 +24,7 @@ func preview(c *sdk.Context, in api.PreviewRequest) (sdk.Rows, error) {
 	if limit < 0 || limit > maxPreviewRows {
 		return sdk.Rows{}, sdk.ErrInvalid.Errorf("PreviewTableCommand.limit cannot be greater than %d", maxPreviewRows).At("/limit")
 	}
-	s, err := describe(c, t)
+	s, err := look(c, t)
 	if err != nil {
 		return sdk.Rows{}, err
 	}

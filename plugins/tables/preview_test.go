@@ -12,9 +12,9 @@ import (
 func TestPreview(t *testing.T) {
 	t.Parallel()
 	h := sdktest.New(t, plugin())
-	h.OnQuery(columns, orders())
-	h.OnQuery(columns, orders())
-	h.OnQuery(columns, stringTable())
+	h.OnQuery(names, namesOf(orders())...)
+	h.OnQuery(names, namesOf(orders())...)
+	h.OnQuery(names, namesOf(stringTable())...)
 	all := sdktest.Invoke(h, api.Preview, api.PreviewRequest{TableRequest: ofOrders})
 	some := sdktest.Invoke(h, api.Preview, api.PreviewRequest{TableRequest: ofOrders, Columns: []string{"price", "id"}, Limit: ptr(5)})
 	h.Accept = "text/csv"
@@ -32,7 +32,7 @@ func TestPreviewLimit(t *testing.T) {
 	} {
 		h := sdktest.New(t, plugin())
 		if tt.want > 0 {
-			h.OnQuery(columns, orders())
+			h.OnQuery(names, namesOf(orders())...)
 		}
 		x := sdktest.Invoke(h, api.Preview, api.PreviewRequest{TableRequest: ofOrders, Limit: tt.limit})
 		if tt.want == 0 {

@@ -77,7 +77,7 @@ func (c *cell) small() bool { return c.members[0].Small }
 
 // open starts the instance and locks it down. The order matters: limits,
 // autoload off, what may be reached, external access off, configuration locked;
-// none of it can be undone from SQL afterwards. Two settings may change after the
+// none of it can be undone from SQL afterwards. A few settings may change after the
 // lock, which a user's statement cannot do ([Session.Inspect]).
 func (c *cell) open(ctx context.Context, cfg Config, memory int64, extra []sql.Statement) error {
 	reach := []string{c.pipes}
@@ -108,8 +108,8 @@ func (c *cell) open(ctx context.Context, cfg Config, memory int64, extra []sql.S
 		sql.New("SET allowed_directories = [?]", literals(reach)),
 		sql.New("SET allowed_paths = [?]", literals(files)),
 		sql.New("SET enable_external_access = false"),
-		// The first for the division of the memory, the second for Session.Unordered.
-		sql.New("SET allowed_configs = ['memory_limit', 'preserve_insertion_order']"),
+		// For the division of the memory, for Session.Unordered, for Progress.
+		sql.New("SET allowed_configs = ['memory_limit', 'preserve_insertion_order', 'enable_progress_bar', 'enable_progress_bar_print']"),
 		sql.New("SET lock_configuration = true"),
 	)
 	for _, s := range settings {

@@ -28,7 +28,7 @@ type fixture struct {
 	main   engine.Catalog
 }
 
-func open(t *testing.T) fixture {
+func open(t testing.TB) fixture {
 	t.Helper()
 	layout := disk.Layout{Root: t.TempDir(), Runtime: t.TempDir()}
 	if err := layout.Open(); err != nil {
@@ -47,7 +47,7 @@ func open(t *testing.T) fixture {
 	return f
 }
 
-func (f fixture) session(t *testing.T) *engine.Session {
+func (f fixture) session(t testing.TB) *engine.Session {
 	t.Helper()
 	s, err := f.Session(t.Context(), f.main)
 	if err != nil {

@@ -29,6 +29,10 @@ func TestHandlesOfTheDriver(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = conn.Raw(func(raw any) error {
+		found, err := connectionOf(raw)
+		if err != nil {
+			return err
+		}
 		prepared, err := raw.(driver.Conn).Prepare("SELECT ?, ?, ?")
 		if err != nil {
 			return err
@@ -40,6 +44,9 @@ func TestHandlesOfTheDriver(t *testing.T) {
 		}
 		if n := bindings.NParams(h.stmt); n != 3 {
 			t.Errorf("the statement has %d parameters, want 3", n)
+		}
+		if found.Ptr != h.conn.Ptr {
+			t.Error("the connection and its statement have different handles")
 		}
 		var client bindings.ClientContext
 		bindings.ConnectionGetClientContext(h.conn, &client)
@@ -58,5 +65,10 @@ func TestHandlesOfAnotherDriver(t *testing.T) {
 	t.Parallel()
 	if _, err := handlesOf(&duckdb.Stmt{}); err == nil {
 		t.Error("a statement without handles has some")
+	}
+	for _, other := range []any{nil, &duckdb.Conn{}, &duckdb.Stmt{}} {
+		if _, err := connectionOf(other); err == nil {
+			t.Errorf("%T has a handle", other)
+		}
 	}
 }

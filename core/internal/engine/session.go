@@ -20,6 +20,7 @@ type Session struct {
 	att    *attachment
 	conn   *gosql.Conn
 	in     scope
+	probe  *probe // or nil
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -53,7 +54,14 @@ func newSession(ctx context.Context, e *Engine, a *attachment, release func()) (
 		return nil, s.fail(err)
 	}
 	s.conn = conn
+	if s.probe, err = newProbe(s.ctx, a, conn); err != nil {
+		s.cancel()
+		conn.Close()
+		release()
+		return nil, s.fail(err)
+	}
 	s.free = sync.OnceFunc(func() {
+		s.probe.leave()
 		conn.Close()
 		release()
 	})
@@ -115,6 +123,7 @@ func (s *Session) Exec(st sql.Statement) (n int64, err error) {
 }
 
 func (s *Session) exec(st sql.Statement) (int64, error) {
+	defer s.probe.watch()()
 	res, err := s.conn.ExecContext(s.ctx, st.SQL(), st.Args()...)
 	if err != nil {
 		return 0, s.fail(err)

@@ -109,10 +109,13 @@ func (r *Registry) BeginDrop(ctx context.Context, id string) error {
 	return err
 }
 
-// Forget removes a project and its keys.
+// Forget removes a project, its keys, and its jobs that are done.
 func (r *Registry) Forget(ctx context.Context, id string) error {
 	return r.write(ctx, func(s *engine.Session) error {
 		if _, err := s.Exec(sql.New("DELETE FROM keys WHERE project = ?", id)); err != nil {
+			return err
+		}
+		if _, err := s.Exec(sql.New("DELETE FROM jobs WHERE project = ? AND ended IS NOT NULL", id)); err != nil {
 			return err
 		}
 		_, err := s.Exec(sql.New("DELETE FROM projects WHERE id = ?", id))

@@ -20,6 +20,7 @@ import (
 // Registry is the open registry of projects and keys.
 type Registry struct {
 	store
+	metadata string // folder of the registries
 
 	mu       sync.RWMutex
 	projects map[string]Project
@@ -30,6 +31,7 @@ type Registry struct {
 func Open(ctx context.Context, e *engine.Engine, l disk.Layout) (*Registry, error) {
 	r := &Registry{
 		store:    store{engine: e, catalog: system(l, registryAlias, l.Registry())},
+		metadata: l.Metadata(),
 		projects: map[string]Project{}, keys: map[string]Key{},
 	}
 	if err := r.open(ctx); err != nil {
@@ -80,6 +82,7 @@ func (s *store) writeThen(ctx context.Context, fn func(*engine.Session) error, t
 			return err
 		}
 		then()
+		session.Relieve() // of rows that wait for a checkpoint
 		return nil
 	})
 }

@@ -203,6 +203,7 @@ func TestOlderCatalogIsMigrated(t *testing.T) {
 		t.Fatal(err)
 	}
 	row := "INSERT INTO __storage.tables VALUES ('b', '%s', [], true, %s, NULL)"
+	run(s, "DROP TABLE __storage.outbox", "DROP SEQUENCE __storage.outbox_order", "DROP TABLE __storage.committed")
 	run(s, "ALTER TABLE __storage.tables ALTER COLUMN created SET NOT NULL", "UPDATE __storage.schema_migrations SET version = 1", fmt.Sprintf(row, "old", "now()"))
 	s.Close()
 	h.Close()
@@ -212,7 +213,7 @@ func TestOlderCatalogIsMigrated(t *testing.T) {
 	}
 	defer s.Close()
 	run(s, fmt.Sprintf(row, "new", "NULL"))
-	for _, st := range []string{"FROM __storage.tables WHERE name = 'old' AND created IS NOT NULL", "FROM __storage.schema_migrations WHERE version = 2"} {
+	for _, st := range []string{"FROM __storage.tables WHERE name = 'old' AND created IS NOT NULL", "FROM __storage.schema_migrations WHERE version = 4"} {
 		if found, err := s.HasRows(sql.Raw(st)); err != nil || !found {
 			t.Errorf("%s: %v, %v", st, found, err)
 		}
@@ -237,7 +238,7 @@ func TestNewerCatalogIsRefused(t *testing.T) {
 	h = fixture.Open(t, root)
 	for range 2 { // refused again, and not because of the first refusal
 		_, err = h.Engine.Session(t.Context(), catalog)
-		if want := "catalog project_1_main has version 99, this program knows versions up to 2: run a newer release"; !errors.Is(err, sdk.ErrUnavailable) || err.Error() != want {
+		if want := "catalog project_1_main has version 99, this program knows versions up to 4: run a newer release"; !errors.Is(err, sdk.ErrUnavailable) || err.Error() != want {
 			t.Errorf("got %v", err)
 		}
 	}

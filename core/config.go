@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"time"
 
@@ -37,13 +38,21 @@ type Config struct {
 	AdminKey string `koanf:"admin_key"`
 	// LogLevel is trace, debug, info, warn or error.
 	LogLevel string `koanf:"log_level"`
-	// ShutdownTimeout is how long running requests may take to end.
+	// CoreDumps lets the kernel write core dumps of the service, and debuggers of its user
+	// attach. Then whatever runs as that user, plugins among it, can read its memory and
+	// its environment with the admin key. Linux only; elsewhere it is always so.
+	CoreDumps bool `koanf:"core_dumps"`
+	// ShutdownTimeout is how long running requests may take to end, and calls that run
+	// in a plugin that goes away.
 	ShutdownTimeout time.Duration `koanf:"shutdown_timeout"`
 
 	HTTP    HTTPConfig              `koanf:"http"`
 	Engine  EngineConfig            `koanf:"engine"`
 	Queue   QueueConfig             `koanf:"queue"`
+	Jobs    JobsConfig              `koanf:"jobs"`
 	Plugins map[string]PluginConfig `koanf:"plugins"`
+
+	again func() (Config, error) // reads the settings once more
 }
 
 // HTTPConfig bounds what clients may hold.
@@ -84,38 +93,50 @@ type QueueConfig struct {
 	Wait   time.Duration `koanf:"wait"`   // of each; then it is answered with 503
 }
 
-// PluginConfig is about one plugin.
-type PluginConfig struct {
-	// Enabled is true unless said otherwise; a disabled plugin's routes answer 501.
-	Enabled *bool `koanf:"enabled"`
+// JobsConfig bounds what runs in the background.
+type JobsConfig struct {
+	// Workers is how many jobs run at a time, of all projects. Default: 4 for each core,
+	// at least 8.
+	Workers int `koanf:"workers"`
+	// Waiting is how many more may wait; more are answered with 429.
+	Waiting int `koanf:"waiting"`
+	// Keep is how long a job is remembered that is done.
+	Keep time.Duration `koanf:"keep"`
+}
+
+func (c JobsConfig) faults() []error {
+	if c.Workers < 0 || c.Waiting < 1 || c.Keep <= 0 {
+		return []error{errors.New("jobs.workers must not be negative; jobs.waiting and jobs.keep must be positive")}
+	}
+	return nil
 }
 
 func defaults() map[string]any {
 	return map[string]any{
 		"listen": "127.0.0.1:8080", "data_dir": "./data", "plugin_dir": "bin/plugins", "runtime_dir": "",
-		"admin_key": "", "log_level": "info", "shutdown_timeout": "30s", "http.write_timeout": "1m",
+		"admin_key": "", "log_level": "info", "core_dumps": false, "shutdown_timeout": "30s", "http.write_timeout": "1m",
 		"engine.memory_limit": "", "engine.threads": 0, "engine.idle": "10m", "engine.max_open": 100, "engine.max_reads": 0, "engine.max_streams": 0,
 		"engine.temp_dir": "", "engine.temp_limit": "",
 		"queue.length": 1000, "queue.wait": "10m",
+		"jobs.workers": 0, "jobs.waiting": 10000, "jobs.keep": "168h",
 	}
 }
 
-// LoadConfig reads the settings. path is the config file (YAML) or empty; flags
-// holds those that were given, by their key in the file. It reports every fault
-// at once, and an unknown setting is one: a typo must not be a default.
-func LoadConfig(path string, flags map[string]any) (Config, error) {
+// LoadConfig reads the settings. paths are config files (YAML), later ones over earlier
+// ones; flags holds those that were given, by their key in the file. It reports every
+// fault at once, and an unknown setting is one: a typo must not be a default.
+func LoadConfig(paths []string, flags map[string]any) (Config, error) {
 	k := koanf.New(".")
 	if err := k.Load(confmap.Provider(defaults(), "."), nil); err != nil {
 		return Config{}, err
 	}
-	if path != "" {
-		if err := k.Load(file.Provider(path), yaml.Parser()); err != nil {
-			return Config{}, fmt.Errorf("read the config file: %w", err)
+	for _, path := range paths {
+		if err := k.Load(file.Provider(path), yamlFile{yaml.Parser()}); err != nil {
+			return Config{}, fmt.Errorf("read the config file %s: %w", path, err)
 		}
 	}
 	fromEnv := env.Provider(".", env.Opt{Prefix: envPrefix, TransformFunc: func(name, value string) (string, any) {
-		key := strings.ToLower(strings.TrimPrefix(name, envPrefix))
-		return strings.ReplaceAll(key, "__", "."), value
+		return settingOf(name), value
 	}})
 	if err := k.Load(fromEnv, nil); err != nil {
 		return Config{}, err
@@ -127,7 +148,7 @@ func LoadConfig(path string, flags map[string]any) (Config, error) {
 	var found mapstructure.Metadata
 	err := k.UnmarshalWithConf("", &cfg, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
 		Result: &cfg, TagName: "koanf", WeaklyTypedInput: true, Metadata: &found,
-		DecodeHook: mapstructure.StringToTimeDurationHookFunc(),
+		DecodeHook: mapstructure.ComposeDecodeHookFunc(mapstructure.StringToTimeDurationHookFunc(), lists),
 	}})
 	var faults []error
 	if err != nil {
@@ -139,7 +160,18 @@ func LoadConfig(path string, flags map[string]any) (Config, error) {
 	if len(faults) > 0 {
 		return Config{}, errors.Join(faults...)
 	}
+	cfg.again = func() (Config, error) { return LoadConfig(paths, flags) }
 	return cfg, cfg.validate()
+}
+
+// settingOf is the setting that a variable of the environment stands for. A shell
+// takes no dash in its name, and a plugin's name has no underscore.
+func settingOf(variable string) string {
+	parts := strings.Split(strings.ToLower(strings.TrimPrefix(variable, envPrefix)), "__")
+	if len(parts) > 1 && parts[0] == "plugins" {
+		parts[1] = strings.ReplaceAll(parts[1], "_", "-")
+	}
+	return strings.Join(parts, ".")
 }
 
 func (c *Config) validate() error {
@@ -167,6 +199,8 @@ func (c *Config) validate() error {
 		faults = append(faults, errors.New("queue.length and queue.wait must be positive"))
 	}
 	faults = append(faults, c.Engine.faults()...)
+	faults = append(faults, c.pluginFaults()...)
+	faults = append(faults, c.Jobs.faults()...)
 	if c.ShutdownTimeout <= 0 {
 		faults = append(faults, errors.New("shutdown_timeout must be positive"))
 	}
@@ -174,6 +208,20 @@ func (c *Config) validate() error {
 		faults = append(faults, errors.New("http.write_timeout must be positive"))
 	}
 	return errors.Join(faults...)
+}
+
+// differs names the settings, by their first part, in which another configuration
+// differs and which a reload does not apply.
+func (c *Config) differs(other Config) []string {
+	var names []string
+	a, b := reflect.ValueOf(*c), reflect.ValueOf(other)
+	for i := range a.NumField() {
+		name, isSetting := a.Type().Field(i).Tag.Lookup("koanf")
+		if isSetting && name != "plugins" && name != "plugin_dir" && !reflect.DeepEqual(a.Field(i).Interface(), b.Field(i).Interface()) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 func (c EngineConfig) faults() []error {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/keboola/duckdb-storage/core"
 )
@@ -27,7 +28,7 @@ func TestConfigPrecedence(t *testing.T) {
 	t.Setenv("DUCKDB_STORAGE_LOG_LEVEL", "error")
 	t.Setenv("DUCKDB_STORAGE_QUEUE__WAIT", "3s")
 	t.Setenv("DUCKDB_STORAGE_LISTEN", "127.0.0.1:1")
-	got, err := core.LoadConfig(file, map[string]any{"listen": "127.0.0.1:2"})
+	got, err := core.LoadConfig([]string{file}, map[string]any{"listen": "127.0.0.1:2"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,19 +38,20 @@ func TestConfigPrecedence(t *testing.T) {
 		HTTP:    core.HTTPConfig{WriteTimeout: time.Minute},
 		Engine:  core.EngineConfig{Idle: 10 * time.Minute, MaxOpen: 100},
 		Queue:   core.QueueConfig{Length: 7, Wait: 3 * time.Second},
+		Jobs:    core.JobsConfig{Waiting: 10000, Keep: 168 * time.Hour},
 		Plugins: map[string]core.PluginConfig{"files": {Enabled: &off}},
 	}
 	if want.PluginDir, err = filepath.Abs("bin/plugins"); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(core.Config{})); diff != "" {
 		t.Error(diff)
 	}
 }
 
 func TestConfigDefaultsAreValid(t *testing.T) {
 	t.Parallel()
-	if _, err := core.LoadConfig("", nil); err != nil {
+	if _, err := core.LoadConfig(nil, nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -80,13 +82,13 @@ func TestConfigFaults(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := core.LoadConfig(configFile(t, tc.file), nil)
+			_, err := core.LoadConfig([]string{configFile(t, tc.file)}, nil)
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got %v, want %q", err, tc.want)
 			}
 		})
 	}
-	if _, err := core.LoadConfig("/does/not/exist", nil); err == nil {
+	if _, err := core.LoadConfig([]string{"/does/not/exist"}, nil); err == nil {
 		t.Error("a config file that does not exist is taken")
 	}
 }

@@ -2,7 +2,7 @@
 // closes them in the reverse order. Start with [Open].
 //
 // Order of start: data directory, engine, registries, sweep of what a crash
-// left, plugins, listener. Order of stop: listener and requests, plugins,
+// left, plugins, listener. Order of stop: listener and requests, jobs, plugins,
 // engine with a checkpoint. What is acknowledged is durable at any moment, so a
 // kill in the middle loses nothing of it.
 package core
@@ -18,10 +18,12 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/keboola/duckdb-storage/core/httpapi"
+	"github.com/keboola/duckdb-storage/core/internal/admin"
 	"github.com/keboola/duckdb-storage/core/internal/auth"
 	"github.com/keboola/duckdb-storage/core/internal/disk"
 	"github.com/keboola/duckdb-storage/core/internal/engine"
 	"github.com/keboola/duckdb-storage/core/internal/files"
+	"github.com/keboola/duckdb-storage/core/internal/jobs"
 	"github.com/keboola/duckdb-storage/core/internal/metrics"
 	"github.com/keboola/duckdb-storage/core/internal/plan"
 	"github.com/keboola/duckdb-storage/core/internal/pluginhost"
@@ -38,6 +40,7 @@ type Service struct {
 	lock     *os.File
 	engine   *engine.Engine
 	registry *registry.Registry
+	jobs     *jobs.Jobs
 	host     *pluginhost.Host
 	metrics  *metrics.Metrics
 	api      *httpapi.Server
@@ -56,6 +59,11 @@ func Open(ctx context.Context, cfg Config, log hclog.Logger, version string) (_ 
 			err = errors.Join(err, s.close(context.WithoutCancel(ctx)))
 		}
 	}()
+	if !cfg.CoreDumps {
+		if err := hide(); err != nil {
+			return nil, fmt.Errorf("keep plugins out of the memory of the service: %w (core_dumps: true does without)", err)
+		}
+	}
 	if err := s.openDisk(); err != nil {
 		return nil, err
 	}
@@ -70,14 +78,24 @@ func Open(ctx context.Context, cfg Config, log hclog.Logger, version string) (_ 
 	if err != nil {
 		return nil, err
 	}
-	s.host, err = pluginhost.Open(ctx, pluginhost.Config{
-		Dir: cfg.PluginDir, Disabled: cfg.disabled(), RuntimeDir: s.layout.Runtime, Logger: log.Named("plugins"),
-		Executor: commands.Executor,
-	}, commands.Plugin())
+	s.jobs, err = jobs.Open(ctx, s.registry, jobs.Config{
+		Workers: cfg.Jobs.Workers, Waiting: cfg.Jobs.Waiting, Keep: cfg.Jobs.Keep,
+		Problem: httpapi.Problem, Logger: log.Named("jobs"), Observer: s.metrics.Jobs,
+	})
+	if err != nil {
+		return nil, err
+	}
+	operating := &admin.Commands{Version: version, Host: func() *pluginhost.Host { return s.host }, Reload: s.Reload}
+	hosting := cfg.hosting()
+	hosting.RuntimeDir, hosting.Logger, hosting.Drain = s.layout.Runtime, log.Named("plugins"), cfg.ShutdownTimeout
+	hosting.Executor, hosting.Jobs, hosting.Observer = commands.Executor, s.jobs, s.metrics.Plugins
+	s.host, err = pluginhost.Open(ctx, hosting, commands.Plugin(), operating.Plugin(), s.jobs.Plugin(version))
 	if err != nil {
 		return nil, err
 	}
 	s.onClose(s.host.Close)
+	s.jobs.Serve(s.host)
+	s.onClose(s.jobs.Close)
 	duckdb, err := s.engine.Version(ctx)
 	if err != nil {
 		return nil, err
@@ -85,10 +103,10 @@ func Open(ctx context.Context, cfg Config, log hclog.Logger, version string) (_ 
 	s.metrics.Collect(metrics.Sources{
 		Version: version, DuckDBVersion: duckdb,
 		Lines: commands.Executor.Queue.Lines, Reads: commands.Executor.Reads.Load, Streams: commands.Executor.Streams.Load,
-		Plugins: s.host.Plugins, Engine: s.engine.Stats,
+		Plugins: s.host.Plugins, Events: s.host.Events, Engine: s.engine.Stats, Usage: s.engine.Usage,
 	})
 	s.api, err = httpapi.New(httpapi.Config{
-		Host: s.host, Registry: s.registry, Files: commands.Executor.Files, Metrics: s.metrics, Logger: log.Named("http"), Version: version, DuckDBVersion: duckdb,
+		Host: s.host, Registry: s.registry, Files: commands.Executor.Files, Executor: commands.Executor, Jobs: s.jobs, Metrics: s.metrics, Logger: log.Named("http"), Version: version, DuckDBVersion: duckdb,
 		WriteTimeout: s.cfg.HTTP.WriteTimeout,
 	})
 	if err != nil {
@@ -171,8 +189,33 @@ func (s *Service) URL() string { return "http://" + s.listener.Addr().String() }
 // and known to nobody afterwards.
 func (s *Service) NewAdminKey() string { return s.newAdminKey }
 
-// Plugins tells the state of every plugin.
-func (s *Service) Plugins() []pluginhost.Status { return s.host.Plugins() }
+// Reload reads the configuration again and applies what it says of plugins, all of it
+// or nothing. It returns the settings that have changed, too, and need a restart.
+func (s *Service) Reload(ctx context.Context) (restart []string, err error) {
+	fresh, err := s.cfg.again()
+	if err != nil {
+		err = &pluginhost.Refused{Faults: []error{err}}
+	} else {
+		err = s.host.Reload(ctx, fresh.hosting())
+	}
+	var refused *pluginhost.Refused
+	switch {
+	case errors.As(err, &refused):
+		for _, fault := range refused.Faults {
+			s.log.Error("the configuration is not reloaded, everything is as before", "fault", fault)
+		}
+		return nil, err
+	case err != nil:
+		s.log.Error("the configuration is not reloaded, everything is as before", "error", err)
+		return nil, err
+	}
+	restart = s.cfg.differs(fresh)
+	s.log.Info("the configuration of plugins is reloaded", "plugins", len(s.host.Plugins()))
+	if len(restart) > 0 {
+		s.log.Warn("other settings have changed and need a restart of the service", "settings", restart)
+	}
+	return restart, nil
+}
 
 // Run serves until ctx ends, then shuts down in order and returns.
 func (s *Service) Run(ctx context.Context) error {
@@ -201,34 +244,4 @@ func (s *Service) close(ctx context.Context) error {
 		errs = append(errs, fn(ctx))
 	}
 	return errors.Join(errs...)
-}
-
-// disabled names the plugins that the operator switched off.
-func (c Config) disabled() map[string]bool {
-	out := map[string]bool{}
-	for name, p := range c.Plugins {
-		if p.Enabled != nil && !*p.Enabled {
-			out[name] = true
-		}
-	}
-	return out
-}
-
-// DescribePlugins starts the plugins of a configuration without a service, asks
-// what they offer, and stops them.
-func DescribePlugins(ctx context.Context, cfg Config, log hclog.Logger) ([]pluginhost.Status, error) {
-	runtime, err := os.MkdirTemp("", runPrefix)
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(runtime)
-	if len(runtime) > maxRuntimeDir {
-		return nil, fmt.Errorf("the path %s is longer than %d bytes, in which sockets fit; set TMPDIR to a shorter one", runtime, maxRuntimeDir)
-	}
-	host, err := pluginhost.Open(ctx, pluginhost.Config{Dir: cfg.PluginDir, Disabled: cfg.disabled(), RuntimeDir: runtime, Logger: log})
-	if err != nil {
-		return nil, err
-	}
-	out := host.Plugins()
-	return out, host.Close(ctx)
 }

@@ -3,11 +3,15 @@ package sdk
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/keboola/duckdb-storage/sdk/internal/wire"
 	pluginv1 "github.com/keboola/duckdb-storage/sdk/proto/duckdbstorage/plugin/v1"
 	"github.com/keboola/duckdb-storage/sdk/sql"
 )
@@ -17,9 +21,66 @@ import (
 // returns; callbacks made later are refused.
 type Context struct {
 	context.Context
-	host    pluginv1.HostServiceServer
+	host    Host
 	request *pluginv1.InvokeRequest
 	log     hclog.Logger
+	plugin  string
+	running *sync.WaitGroup // what Go has started
+}
+
+// context makes the Context of one call; what names it in the log.
+func (p *Plugin) context(ctx context.Context, host Host, req *pluginv1.InvokeRequest, what string) *Context {
+	return &Context{
+		Context: ctx, host: host, request: req, plugin: p.description.GetName(), running: &sync.WaitGroup{},
+		log: p.log.With("command", what, "request_id", req.GetRequestId(), "run_id", req.GetRunId()),
+	}
+}
+
+// run runs a handler, a hook or a subscription, and waits for what it started.
+func (c *Context) run(fn func() error) *Error {
+	err := recovered(fn)
+	c.running.Wait()
+	return c.classify(err)
+}
+
+// classify turns what an author's function returned into an error that may leave the
+// plugin.
+func (c *Context) classify(err error) *Error {
+	var e *Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &e):
+		if e.Kind == Unavailable && err.Error() != e.Detail {
+			// The client is told to look at the log for the cause.
+			c.log.Warn("the command could not be done now", "error", err)
+		}
+		return e
+	case c.Err() != nil:
+		return ErrCancelled.Errorf("the request ended before %s did", c.request.GetCommand())
+	}
+	c.log.Error("unclassified error", "error", err)
+	return ErrInternal.Errorf("internal error in plugin %s; see its log for request %s", c.plugin, c.request.GetRequestId())
+}
+
+// recovered is fn with a panic as an error.
+func recovered(fn func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+		}
+	}()
+	return fn()
+}
+
+// Go runs fn beside the handler, and returns a function that waits for its error. A
+// panic of fn is an error; in a goroutine that the handler started by itself it would
+// end the process, and with it every call that runs there. The call ends when all of
+// them have: fn uses the Context, which ends with the request.
+func (c *Context) Go(fn func() error) (wait func() error) {
+	result := make(chan error, 1)
+	c.running.Go(func() { result <- recovered(fn) })
+	return sync.OnceValue(func() error { return <-result })
 }
 
 // Project is the id of the project, or empty for a command of the service.
@@ -33,6 +94,15 @@ func (c *Context) RequestID() string { return c.request.GetRequestId() }
 
 // Subject names the key that asks.
 func (c *Context) Subject() string { return c.request.GetPrincipal().GetSubject() }
+
+// RunID is of the job run at Keboola that the request belongs to, or empty.
+func (c *Context) RunID() string { return c.request.GetRunId() }
+
+// Admin reports whether the admin key asks.
+func (c *Context) Admin() bool { return c.request.GetPrincipal().GetAdmin() }
+
+// KeyProject is the one project that the key opens, or empty for the admin key.
+func (c *Context) KeyProject() string { return c.request.GetPrincipal().GetProject() }
 
 // Accept is the media type that the answer will have, for example text/csv.
 func (c *Context) Accept() string { return c.request.GetAccept() }
@@ -52,22 +122,36 @@ func (c *Context) WithTimeout(d time.Duration) (*Context, context.CancelFunc) {
 // MaxQueryRows is how many rows Query returns at most.
 const MaxQueryRows = 1000
 
+// MaxCallDepth is how many commands, hooks, jobs and events may lead to one another.
+const MaxCallDepth = 8
+
+// Querier is a *Context, which reads what is committed, or a *Tx, which reads what it
+// has done as well.
+type Querier interface {
+	query(sql.Statement) (rows []byte, err error)
+}
+
 // Query runs a read on the catalog and decodes each row into a Row by column
 // name and json tag. It is for looking before leaping: over MaxQueryRows rows or
 // 1 MiB it fails with ErrTooLarge, and Rows is the way.
-func Query[Row any](c *Context, s sql.Statement) ([]Row, error) {
+func Query[Row any](q Querier, s sql.Statement) ([]Row, error) {
+	raw, err := q.query(s)
+	if err != nil {
+		return nil, err
+	}
+	var rows []Row
+	if err := json.Unmarshal(raw, &rows); err != nil {
+		return nil, fmt.Errorf("decode query result: %w", err)
+	}
+	return rows, nil
+}
+
+func (c *Context) query(s sql.Statement) ([]byte, error) {
 	resp, err := c.host.Query(c, &pluginv1.QueryRequest{CallToken: c.request.GetCallToken(), Statement: statement(s)})
 	if err != nil {
 		return nil, callbackError(c, "Query", err)
 	}
-	if resp.GetError() != nil {
-		return nil, ErrorFromProto(resp.GetError())
-	}
-	var rows []Row
-	if err := json.Unmarshal(resp.GetRows(), &rows); err != nil {
-		return nil, fmt.Errorf("decode query result: %w", err)
-	}
-	return rows, nil
+	return resp.GetRows(), ErrorFromProto(resp.GetError())
 }
 
 // WriteResult tells what a Unit did.
@@ -79,7 +163,11 @@ type WriteResult struct {
 // Write runs a Unit now and returns after its commit is durable. Most handlers
 // return the Unit instead; Write is for those that must go on afterwards.
 func (c *Context) Write(u Unit) (WriteResult, error) {
-	resp, err := c.host.Write(c, &pluginv1.WriteRequest{CallToken: c.request.GetCallToken(), Unit: u.proto()})
+	unit, err := u.proto()
+	if err != nil {
+		return WriteResult{}, err
+	}
+	resp, err := c.host.Write(c, &pluginv1.WriteRequest{CallToken: c.request.GetCallToken(), Unit: unit})
 	if err != nil {
 		return WriteResult{}, callbackError(c, "Write", err)
 	}
@@ -143,10 +231,13 @@ func Call[Request, Response any](c *Context, cmd Command[Request, Response], in 
 }
 
 // callbackError explains a callback that failed below the application: the
-// request was cancelled, or the connection to the host is gone.
+// request was cancelled, it is too large, or the connection to the host is gone.
 func callbackError(ctx context.Context, name string, err error) error {
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return ErrCancelled.Errorf("the request ended during a %s callback", name)
+	case wire.IsTooLarge(err):
+		return ErrTooLarge.Errorf("the %s callback or its answer is over the %d bytes that a message may have", name, pluginv1.MaxMessageBytes)
 	}
 	return fmt.Errorf("callback %s: %w", name, err)
 }

@@ -22,6 +22,7 @@ var probe = sdk.Command[struct{}, response]{Name: "probe.Run", Summary: "Do what
 // doing is a plugin whose one command does what fn says.
 func doing(fn func(*sdk.Context) (response, error)) *sdk.Plugin {
 	p := sdk.New("probe", "1.0.0")
+	p.Needs(sdk.ReadSQL, sdk.WriteSQL, sdk.ReadFiles, sdk.WriteFiles, "other:read")
 	sdk.Handle(p, probe, func(c *sdk.Context, _ struct{}) (response, error) { return fn(c) }, sdk.Writes())
 	return p
 }

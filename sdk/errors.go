@@ -119,6 +119,7 @@ var (
 	ErrTooLarge    = Code{"too-large", "Too large", TooLarge, 3000}
 	ErrQueueFull   = Code{"queue-full", "Write queue full", Exhausted, 2006}
 	ErrQueueWait   = Code{"queue-timeout", "Waited too long in the write queue", Unavailable, 1000}
+	ErrJobsFull    = Code{"jobs-full", "Too many jobs", Exhausted, 2006}
 	ErrTimeout     = Code{"timeout", "Timeout", Timeout, 1000}
 	ErrCancelled   = Code{"cancelled", "Cancelled", Timeout, 1000}
 	ErrDiskFull    = Code{"disk-full", "Disk full", Unavailable, 2006}
@@ -130,3 +131,14 @@ var (
 	ErrPluginOff   = Code{"plugin-disabled", "Plugin disabled", Unsupported, 900}
 	ErrInternal    = Code{"internal-error", "Internal error", Internal, 0}
 )
+
+// Codes lists the problem types above.
+func Codes() []Code {
+	return []Code{
+		ErrMalformed, ErrInvalid, ErrUnauthenticated, ErrDenied, ErrReservedName, ErrNotFound, ErrProjectNotFound,
+		ErrBranchNotFound, ErrBucketNotFound, ErrTableNotFound, ErrColumnNotFound, ErrFileNotFound, ErrProjectExists,
+		ErrBucketExists, ErrTableExists, ErrObjectExists, ErrConflict, ErrSQL, ErrConstraint, ErrCSV, ErrTooLarge,
+		ErrQueueFull, ErrQueueWait, ErrJobsFull, ErrTimeout, ErrCancelled, ErrDiskFull, ErrOutOfMemory,
+		ErrUnavailable, ErrUnsupported, ErrPluginDown, ErrPluginDied, ErrPluginOff, ErrInternal,
+	}
+}

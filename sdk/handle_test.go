@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/testing/protocmp"
@@ -59,6 +60,8 @@ func TestWrongDeclarations(t *testing.T) {
 			p := handle[request, response, response]("probe.Run")
 			sdk.Handle(p, sdk.Command[request, response]{Name: "probe.Run"}, func(*sdk.Context, request) (r response, err error) { return r, nil })
 		}, "command probe.Run is declared twice"},
+		"hook without time":          {func() { sdk.Within(0) }, "the time of a hook must be above zero, not 0s"},
+		"hook with a time before it": {func() { sdk.Within(-time.Second) }, "the time of a hook must be above zero, not -1s"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -77,7 +80,7 @@ func TestDescribe(t *testing.T) {
 	p := handle[request, response, sdk.Unit]("probe.Run", sdk.Permission("probe:write"), sdk.Writes(),
 		sdk.POST(sdk.Catalog+"/x", sdk.Status(201)), sdk.PUT("/x/{bucket}"))
 	d := p.Describe()
-	want := &pluginv1.DescribeResponse{Name: "probe", Version: "1.0.0", Commands: []*pluginv1.Command{{
+	want := &pluginv1.DescribeResponse{Name: "probe", Version: "1.0.0", SdkVersion: sdk.Version, Commands: []*pluginv1.Command{{
 		Name: "probe.Run", Summary: "Run.", Permission: "probe:write",
 		Effect: pluginv1.Effect_EFFECT_WRITE, Form: pluginv1.Form_FORM_UNIT,
 		Routes: []*pluginv1.Route{{Method: "POST", Path: "{catalog}/x", Status: 201}, {Method: "PUT", Path: "/x/{bucket}", Status: 200}},
@@ -88,6 +91,16 @@ func TestDescribe(t *testing.T) {
 	opts := cmp.Options{protocmp.Transform(), protocmp.IgnoreFields(&pluginv1.Command{}, "input_schema", "output_schema")}
 	if diff := cmp.Diff(want, d, opts); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// Without a permission a command has that of its area.
+func TestPermissionByDefault(t *testing.T) {
+	t.Parallel()
+	read := handle[request, response, response]("probe.Look").Describe().GetCommands()[0]
+	write := handle[request, response, sdk.Unit]("probe.Run", sdk.Writes()).Describe().GetCommands()[0]
+	if read.GetPermission() != "probe:read" || write.GetPermission() != "probe:write" {
+		t.Errorf("%q and %q", read.GetPermission(), write.GetPermission())
 	}
 }
 

@@ -77,6 +77,9 @@ type Unit struct {
 	// its turn, so it sees what is on disk. Its one row becomes the JSON answer,
 	// a member for each column. Without it there is no answer.
 	Answer sql.Statement
+	// Events are facts that are true once the Unit is committed. They are stored with
+	// it for those who subscribe to them; without a subscriber they cost nothing.
+	Events []Emission
 }
 
 // Precondition guards a Unit. Make it with Expect or Refuse.
@@ -141,6 +144,8 @@ func formOf[Response, Result any](command string) pluginv1.Form {
 		return pluginv1.Form_FORM_UPLOAD
 	case reflect.TypeFor[Export]():
 		return pluginv1.Form_FORM_EXPORT
+	case reflect.TypeFor[Job]():
+		return pluginv1.Form_FORM_JOB
 	case reflect.TypeFor[Plan]():
 		return pluginv1.Form_FORM_PLAN
 	case reflect.TypeFor[Response]():
@@ -161,10 +166,14 @@ func encode(plan any) (*pluginv1.InvokeResponse, error) {
 		return &pluginv1.InvokeResponse{Result: &pluginv1.InvokeResponse_Rows{Rows: &pluginv1.Rows{
 			Statement: statement(p.Statement), MaxRows: p.MaxRows, Head: head,
 			TypedColumns: p.TypedColumns, ErrorsAreAnswers: p.ErrorsAreAnswers,
-			TimeoutSeconds: uint32((p.Timeout + time.Second - 1) / time.Second), // less than one is not none
+			TimeoutSeconds: wholeSeconds(p.Timeout),
 		}}}, nil
 	case Unit:
-		return &pluginv1.InvokeResponse{Result: &pluginv1.InvokeResponse_Unit{Unit: p.proto()}}, nil
+		unit, err := p.proto()
+		if err != nil {
+			return nil, err
+		}
+		return &pluginv1.InvokeResponse{Result: &pluginv1.InvokeResponse_Unit{Unit: unit}}, nil
 	case File:
 		return &pluginv1.InvokeResponse{Result: &pluginv1.InvokeResponse_File{File: &pluginv1.FileBody{FileId: p.ID}}}, nil
 	case Upload:
@@ -173,6 +182,8 @@ func encode(plan any) (*pluginv1.InvokeResponse, error) {
 		return &pluginv1.InvokeResponse{Result: &pluginv1.InvokeResponse_Export{Export: &pluginv1.Export{
 			Statement: statement(p.Statement), Format: p.Format, Compression: p.Compression, File: p.File.proto(),
 		}}}, nil
+	case Job:
+		return &pluginv1.InvokeResponse{Result: &pluginv1.InvokeResponse_Job{Job: &pluginv1.JobRef{JobId: p.ID}}}, nil
 	case JSON:
 		return encode(p.Value)
 	default:
@@ -184,8 +195,15 @@ func encode(plan any) (*pluginv1.InvokeResponse, error) {
 	}
 }
 
-func (u Unit) proto() *pluginv1.Unit {
-	out := &pluginv1.Unit{Lock: u.Lock, Unordered: u.Unordered, Answer: statement(u.Answer)}
+// wholeSeconds rounds up: less than one is not none.
+func wholeSeconds(d time.Duration) uint32 { return uint32((d + time.Second - 1) / time.Second) }
+
+func (u Unit) proto() (*pluginv1.Unit, error) {
+	events, err := emissions(u.Events)
+	if err != nil {
+		return nil, err
+	}
+	out := &pluginv1.Unit{Lock: u.Lock, Unordered: u.Unordered, Answer: statement(u.Answer), Events: events}
 	for _, s := range u.Stage {
 		out.Stage = append(out.Stage, statement(s))
 	}
@@ -197,7 +215,7 @@ func (u Unit) proto() *pluginv1.Unit {
 	for _, s := range u.Do {
 		out.Statements = append(out.Statements, statement(s))
 	}
-	return out
+	return out, nil
 }
 
 func statement(s sql.Statement) *pluginv1.Statement {

@@ -17,6 +17,7 @@ import (
 func answered(t *testing.T, plan sdk.Plan) *pluginv1.InvokeResponse {
 	t.Helper()
 	p := sdk.New("probe", "1.0.0")
+	p.Needs(sdk.ReadSQL, sdk.WriteSQL, sdk.ReadFiles, sdk.WriteFiles)
 	cmd := sdk.Command[struct{}, response]{Name: "probe.Run"}
 	sdk.Handle(p, cmd, func(*sdk.Context, struct{}) (sdk.Plan, error) { return plan, nil }, sdk.Writes())
 	return sdktest.Invoke(sdktest.New(t, p), cmd, struct{}{}).Result

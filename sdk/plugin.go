@@ -14,7 +14,7 @@
 //	}
 //
 // The type that a handler returns picks the form of the answer: [Rows], [Unit],
-// [File], [Upload], [Export], or any other value, which is sent as JSON.
+// [File], [Upload], [Export], [Job], or any other value, which is sent as JSON.
 //
 // What is promised: a Unit is one transaction, acknowledged when it is durable;
 // a plugin that dies leaves nothing behind. What is not: handlers run in
@@ -27,10 +27,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"reflect"
-	"runtime/debug"
+	"strings"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -59,10 +58,12 @@ const Catalog = "{catalog}"
 
 // Plugin is a named set of commands. Make it with New, fill it with Handle.
 type Plugin struct {
-	name, version string
-	commands      []*pluginv1.Command
-	handlers      map[string]handler
-	log           hclog.Logger
+	description *pluginv1.DescribeResponse
+	handlers    map[string]handler // by command
+	hooks       map[string]hook    // by command
+	notices     map[string]notice  // by event
+	configure   func(config []byte) error
+	log         hclog.Logger
 }
 
 // handler decodes the payload, runs the author's function and encodes its plan.
@@ -70,11 +71,15 @@ type handler func(c *Context, payload []byte) (*pluginv1.InvokeResponse, error)
 
 // New makes a plugin without commands. Name is lower case; version is semver.
 func New(name, version string) *Plugin {
-	return &Plugin{name: name, version: version, handlers: map[string]handler{}, log: hclog.NewNullLogger()}
+	return &Plugin{
+		description: &pluginv1.DescribeResponse{Name: name, Version: version, SdkVersion: Version},
+		handlers:    map[string]handler{}, hooks: map[string]hook{}, notices: map[string]notice{},
+		log: hclog.NewNullLogger(),
+	}
 }
 
 // Handle adds a command. Result must be Response itself or a plan: Rows, Unit,
-// File, Upload, Export, or Plan for a handler that decides in each call.
+// File, Upload, Export, Job, or Plan for a handler that decides in each call.
 //
 // It panics when the declaration is wrong (a name used twice, a route without a
 // leading slash, types that have no JSON Schema): the plugin then never starts,
@@ -91,6 +96,9 @@ func Handle[Request, Response, Result any](p *Plugin, cmd Command[Request, Respo
 	for _, o := range options {
 		o(c)
 	}
+	if c.Permission == "" {
+		c.Permission = ownPermission(c)
+	}
 	for _, r := range c.Routes {
 		if r.Status == 0 {
 			r.Status = defaultStatus[Response]()
@@ -99,7 +107,7 @@ func Handle[Request, Response, Result any](p *Plugin, cmd Command[Request, Respo
 	if _, dup := p.handlers[cmd.Name]; dup {
 		panic("sdk: command " + cmd.Name + " is declared twice")
 	}
-	p.commands = append(p.commands, c)
+	p.description.Commands = append(p.description.Commands, c)
 	p.handlers[cmd.Name] = func(ctx *Context, payload []byte) (*pluginv1.InvokeResponse, error) {
 		var in Request
 		d := json.NewDecoder(bytes.NewReader(payload))
@@ -116,41 +124,23 @@ func Handle[Request, Response, Result any](p *Plugin, cmd Command[Request, Respo
 }
 
 // Describe returns the declarations of the plugin.
-func (p *Plugin) Describe() *pluginv1.DescribeResponse {
-	return &pluginv1.DescribeResponse{Name: p.name, Version: p.version, Commands: p.commands}
-}
+func (p *Plugin) Describe() *pluginv1.DescribeResponse { return p.description }
 
 // Invoke runs one command with the given host behind its callbacks. It always
 // answers: errors and panics of the handler become an Error result.
-func (p *Plugin) Invoke(ctx context.Context, host pluginv1.HostServiceServer, req *pluginv1.InvokeRequest) (resp *pluginv1.InvokeResponse) {
-	log := p.log.With("command", req.GetCommand(), "request_id", req.GetRequestId())
-	fail := func(err error) *pluginv1.InvokeResponse {
-		var e *Error
-		if !errors.As(err, &e) {
-			if ctx.Err() != nil {
-				e = ErrCancelled.Errorf("the request ended before %s did", req.GetCommand())
-			} else {
-				log.Error("unclassified error", "error", err)
-				e = ErrInternal.Errorf("internal error in plugin %s; see its log for request %s", p.name, req.GetRequestId())
-			}
-		} else if e.Kind == Unavailable && err.Error() != e.Detail {
-			// The client is told to look at the log for the cause.
-			log.Warn("the command could not be done now", "error", err)
+func (p *Plugin) Invoke(ctx context.Context, host Host, req *pluginv1.InvokeRequest) *pluginv1.InvokeResponse {
+	c := p.context(ctx, host, req, req.GetCommand())
+	var out *pluginv1.InvokeResponse
+	err := c.run(func() (err error) {
+		h, ok := p.handlers[req.GetCommand()]
+		if !ok {
+			return ErrUnsupported.Errorf("plugin %s has no command %s", p.description.GetName(), req.GetCommand())
 		}
-		return &pluginv1.InvokeResponse{Result: &pluginv1.InvokeResponse_Error{Error: e.Proto()}}
-	}
-	defer func() {
-		if v := recover(); v != nil {
-			resp = fail(fmt.Errorf("panic: %v\n%s", v, debug.Stack()))
-		}
-	}()
-	h, ok := p.handlers[req.GetCommand()]
-	if !ok {
-		return fail(ErrUnsupported.Errorf("plugin %s has no command %s", p.name, req.GetCommand()))
-	}
-	out, err := h(&Context{Context: ctx, host: host, request: req, log: log}, req.GetPayload())
+		out, err = h(c, req.GetPayload())
+		return err
+	})
 	if err != nil {
-		return fail(err)
+		return &pluginv1.InvokeResponse{Result: &pluginv1.InvokeResponse_Error{Error: err.Proto()}}
 	}
 	return out
 }
@@ -177,15 +167,48 @@ func DELETE(path string, options ...RouteOption) Option { return route("DELETE",
 // admin key.
 const AdminOnly = "admin"
 
+// AnyKey is the permission of a command for the service as a whole that any valid key
+// may run. The handler decides what a key sees: Context.Admin, Context.KeyProject.
+const AnyKey = "any"
+
 // Permission says what a caller must be allowed to do: area:read or area:write
-// inside a project, or AdminOnly.
+// inside a project, AdminOnly or AnyKey. The default is the area that the command's name
+// begins with, to read or, with Writes, to write.
 func Permission(name string) Option {
 	return func(c *pluginv1.Command) { c.Permission = name }
+}
+
+func ownPermission(c *pluginv1.Command) string {
+	area, _, _ := strings.Cut(c.GetName(), ".")
+	if c.GetEffect() == pluginv1.Effect_EFFECT_WRITE {
+		return area + ":write"
+	}
+	return area + ":read"
 }
 
 // Writes marks a command that changes something. Without it a command is a read.
 func Writes() Option {
 	return func(c *pluginv1.Command) { c.Effect = pluginv1.Effect_EFFECT_WRITE }
+}
+
+// Secret marks a command whose answer holds a secret that is shown once, such as a new
+// key. It is not run as a job: results of jobs are stored, and shown again.
+func Secret() Option {
+	return func(c *pluginv1.Command) { c.Secret = true }
+}
+
+// Fails lists the problems of its own that the command answers with, for the API
+// document. Those of package sdk need not be named.
+func Fails(codes ...Code) Option {
+	return func(c *pluginv1.Command) { c.Problems = append(c.Problems, problems(codes)...) }
+}
+
+func problems(codes []Code) []*pluginv1.Problem {
+	var out []*pluginv1.Problem
+	for _, c := range codes {
+		out = append(out, &pluginv1.Problem{Code: c.Slug, Title: c.Title, Kind: pluginv1.Kind(c.Kind), DriverCode: c.Driver})
+	}
+	return out
 }
 
 // RouteOption is a property of one route.

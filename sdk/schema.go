@@ -62,7 +62,7 @@ func inputSchema(t reflect.Type) ([]byte, []*pluginv1.Parameter, error) {
 // outputSchema returns the schema of a response type, or nil when the answer is
 // not JSON.
 func outputSchema(t reflect.Type) ([]byte, error) {
-	if t == reflect.TypeFor[None]() || t == reflect.TypeFor[File]() {
+	if t == reflect.TypeFor[None]() || t == reflect.TypeFor[File]() || t == reflect.TypeFor[Job]() {
 		return nil, nil
 	}
 	return marshalSchema(t)

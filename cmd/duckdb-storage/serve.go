@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/hashicorp/go-hclog"
@@ -17,18 +18,19 @@ import (
 func serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
-		Short: "Serve the REST API until SIGTERM",
+		Short: "Serve the REST API until SIGTERM; SIGHUP reloads the plugins",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, syscall.SIGINT)
 			defer stop()
-			// Settings are read at the start; a reload must not end the service.
-			signal.Ignore(syscall.SIGHUP)
-			return serve(ctx, cmd)
+			hangups := make(chan os.Signal, 1) // one that comes during the start is not lost
+			signal.Notify(hangups, syscall.SIGHUP)
+			defer signal.Stop(hangups)
+			return serve(ctx, cmd, hangups)
 		},
 	}
 	flags := cmd.Flags()
-	flags.String("config", "", "YAML file with settings")
+	flags.StringArray("config", nil, configUsage)
 	flags.String("listen", "", "address of the API (default 127.0.0.1:8080)")
 	flags.String("data-dir", "", "directory of everything that must survive (default ./data)")
 	flags.String("plugin-dir", "", "directory of the plugin executables (default bin/plugins)")
@@ -38,7 +40,10 @@ func serveCommand() *cobra.Command {
 	return cmd
 }
 
-func serve(ctx context.Context, cmd *cobra.Command) error {
+// configUsage is the help of --config.
+const configUsage = "YAML file with settings; may be given several times, later ones win"
+
+func serve(ctx context.Context, cmd *cobra.Command, hangups <-chan os.Signal) error {
 	cfg, err := loadConfig(cmd)
 	if err != nil {
 		return err
@@ -58,7 +63,25 @@ func serve(ctx context.Context, cmd *cobra.Command) error {
 	if show, err := cmd.Flags().GetBool("show-next-steps"); err == nil && show {
 		nextSteps(out, service, cfg)
 	}
+	ctx, ended := context.WithCancel(ctx)
+	var reloads sync.WaitGroup
+	defer reloads.Wait()
+	defer ended()
+	reloads.Go(func() { reloadOn(ctx, hangups, service) })
 	return service.Run(ctx)
+}
+
+// reloadOn reads the configuration again for each signal. What comes of it is in the
+// log.
+func reloadOn(ctx context.Context, hangups <-chan os.Signal, service *core.Service) {
+	for {
+		select {
+		case <-hangups:
+			_, _ = service.Reload(ctx)
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // loadConfig reads the settings; only flags that were given count.
@@ -69,11 +92,11 @@ func loadConfig(cmd *cobra.Command) (core.Config, error) {
 			given[strings.ReplaceAll(name, "-", "_")] = f.Value.String()
 		}
 	}
-	path, err := cmd.Flags().GetString("config")
+	paths, err := cmd.Flags().GetStringArray("config")
 	if err != nil {
 		return core.Config{}, err
 	}
-	return core.LoadConfig(path, given)
+	return core.LoadConfig(paths, given)
 }
 
 // nextSteps tells a new user what to type in a second terminal.

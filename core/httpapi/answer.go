@@ -24,6 +24,8 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, route route, cal
 		s.file(w, r, call.Target.GetProject(), a.File)
 	case a.Upload != "":
 		s.upload(w, r, call.Target.GetProject(), a.Upload)
+	case a.Job != "":
+		s.jobStarted(w, r, call, a.Job)
 	case route.status == http.StatusNoContent || len(a.JSON) == 0:
 		w.WriteHeader(http.StatusNoContent)
 	default:

@@ -83,6 +83,8 @@ func TestQueryValue(t *testing.T) {
 	}{
 		{"string", []string{`a"b`}, `"a\"b"`},
 		{"integer", []string{"9007199254740993"}, "9007199254740993"},
+		{"integer", []string{"+5"}, "5"},
+		{"integer", []string{"-007"}, "-7"},
 		{"integer", []string{"1.5"}, ""},
 		{"integer", []string{""}, ""},
 		{"integer", []string{"1, 2"}, ""},
@@ -171,5 +173,28 @@ func TestClientIDs(t *testing.T) {
 		if clientID.MatchString(id) != want {
 			t.Errorf("%q: want %v", id, want)
 		}
+	}
+}
+
+// The router takes the first match, so a parameter comes after every fixed name.
+func TestRoutesAreInOrder(t *testing.T) {
+	t.Parallel()
+	p := sdk.New("zoo", "1.0.0")
+	type named struct {
+		Name string `json:"name" in:"path"`
+	}
+	do := func(*sdk.Context, named) (sdk.None, error) { return sdk.None{}, nil }
+	want := []string{"/x/zoo/keeper", "/x/zoo/~me", "/x/zoo/{name}"}
+	for n, path := range slices.Backward(want) {
+		sdk.Handle(p, sdk.Command[named, sdk.None]{Name: "zoo.Do" + string(rune('A'+n))}, do, sdk.GET(path))
+	}
+	var got []string
+	for _, r := range routes(served(t, p).cfg.Host.Table()) {
+		if r.command.Plugin == "zoo" {
+			got = append(got, r.path)
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }

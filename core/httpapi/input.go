@@ -108,10 +108,11 @@ func queryValue(jsonType string, values []string) (json.RawMessage, error) {
 	}
 	switch v := values[0]; jsonType {
 	case "integer":
-		if _, err := strconv.ParseInt(v, 10, 64); err != nil {
+		n, err := strconv.ParseInt(v, 10, 64)
+		if err != nil {
 			return nil, errors.New(strconv.Quote(v) + " is not an integer")
 		}
-		return json.RawMessage(v), nil
+		return json.RawMessage(strconv.FormatInt(n, 10)), nil // +5 and 007 are no JSON
 	case "boolean":
 		if v != "true" && v != "false" {
 			return nil, errors.New(strconv.Quote(v) + " is neither true nor false")

@@ -4,123 +4,199 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"regexp"
+	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
-	"github.com/keboola/duckdb-storage/core/internal/engine"
+	"github.com/keboola/duckdb-storage/core/internal/jobs"
 	"github.com/keboola/duckdb-storage/core/internal/pluginhost"
-	pluginv1 "github.com/keboola/duckdb-storage/sdk/proto/duckdbstorage/plugin/v1"
+	"github.com/keboola/duckdb-storage/sdk"
 )
 
-// object is a JSON object of the API document.
-type object = map[string]any
-
-// openAPI assembles an OpenAPI 3.1 document from what the plugins declare.
+// openAPI assembles the API document, OpenAPI 3.1, of the commands of a table. It
+// follows from its arguments alone.
 func openAPI(t *pluginhost.Table, version string) ([]byte, error) {
-	paths := map[string]object{}
+	return json.Marshal(describe(t, version))
+}
+
+// describe is the document before it becomes JSON.
+func describe(t *pluginhost.Table, version string) *document {
+	b := &builder{
+		schemas: newSchemas(), problems: problemTypes(t), responses: map[string]*response{},
+		paths: map[string]map[string]*operation{},
+	}
+	b.schemas.named["Problem"] = problemSchema()
+	b.schemas.add("Job", schemaOf[jobs.Job]())
+	b.schemas.add("Plan", schemaOf[pluginhost.Explanation]())
 	for _, r := range routes(t) {
-		operation, err := operation(r)
-		if err != nil {
-			return nil, fmt.Errorf("describe %s %s: %w", r.method, r.path, err)
+		for _, method := range r.methods() {
+			b.put(r.path, method, b.command(r, method))
 		}
-		if paths[r.path] == nil {
-			paths[r.path] = object{}
-		}
-		paths[r.path][strings.ToLower(r.method)] = operation
 	}
-	return json.MarshalIndent(object{
-		"openapi": "3.1.0",
-		"info":    object{"title": "DuckDB Storage", "version": version},
-		"paths":   paths,
-		"components": object{
-			"securitySchemes": object{"key": object{"type": "http", "scheme": "bearer"}},
-			"schemas":         object{"Problem": problemSchema()},
-			"responses": object{"Problem": object{
-				"description": "What went wrong and what to do.",
-				"content":     object{"application/problem+json": object{"schema": object{"$ref": "#/components/schemas/Problem"}}},
-			}},
+	for _, c := range t.Commands() {
+		if len(c.GetRoutes()) == 0 {
+			b.put(commandPath+c.GetName(), http.MethodPost, b.unrouted(c))
+		}
+	}
+	for _, r := range hostRoutes() {
+		b.put(r.path, r.method, b.host(r))
+	}
+	events := b.events(t)
+	b.schemas.share()
+	return &document{
+		OpenAPI: "3.1.0",
+		Info:    info{Title: "DuckDB Storage", Version: version, Description: preface},
+		Tags:    tags(t),
+		Paths:   b.paths,
+		Components: components{
+			Schemas: b.schemas.named, Parameters: sharedParameters(), Headers: sharedHeaders(), Responses: b.responses,
+			SecuritySchemes: map[string]securityScheme{
+				projectKey: {Type: "http", Scheme: "bearer", Description: "The key of one project: all that is below /projects/{project}."},
+				adminKey:   {Type: "http", Scheme: "bearer", Description: "The key of the whole service."},
+			},
 		},
-		"security": []object{{"key": []string{}}},
-	}, "", " ")
+		Security: []requirement{{projectKey: {}}, {adminKey: {}}},
+		Problems: b.problems,
+		Events:   events,
+	}
 }
 
-var pathVariable = regexp.MustCompile(`\{([^}]*)\}`)
+const preface = "Storage on DuckDB. Each operation is a command of the service or of a plugin (x-command); POST /commands/{name} runs it by its name. " +
+	"Errors are problems (RFC 9457); x-problems lists their types, and each operation those that it may answer with. " +
+	"Sizes are in bytes, times RFC 3339 in UTC. HEAD is answered where a GET needs no statement."
 
-func operation(r route) (object, error) {
-	var input object
-	if err := json.Unmarshal(r.command.GetInputSchema(), &input); err != nil {
-		return nil, err
-	}
-	properties, _ := input["properties"].(object)
-	parameters := []object{}
-	inPath := map[string]bool{}
-	for _, m := range pathVariable.FindAllStringSubmatch(r.path, -1) {
-		inPath[m[1]] = true
-		schema := properties[m[1]]
-		if schema == nil {
-			schema = object{"type": "string"}
-		}
-		parameters = append(parameters, object{"name": m[1], "in": "path", "required": true, "schema": schema})
-	}
-	for _, p := range r.command.GetParameters() {
-		if p.GetLocation() == pluginv1.Location_LOCATION_QUERY {
-			parameters = append(parameters, object{"name": p.GetName(), "in": "query", "schema": properties[p.GetName()]})
-		}
-		if !bodyTakes(r.method, p.GetLocation()) {
-			delete(properties, p.GetName())
-		}
-	}
-	out := object{
-		"operationId": operationID(r),
-		"summary":     r.command.GetSummary(),
-		"tags":        []string{r.command.Plugin},
-		"parameters":  parameters,
-		"x-command":   r.command.GetName(), "x-permission": r.command.GetPermission(),
-		"responses": object{
-			fmt.Sprint(r.status): success(r),
-			"default":            object{"$ref": "#/components/responses/Problem"},
-		},
-	}
-	if body := requestBody(r, input, properties); body != nil {
-		out["requestBody"] = body
-	}
-	return out, nil
+// The names of the security schemes.
+const (
+	projectKey = "projectKey"
+	adminKey   = "adminKey"
+)
+
+// builder collects what operations have in common.
+type builder struct {
+	schemas   *schemas
+	problems  map[string]problemType
+	responses map[string]*response // components, by name
+	paths     map[string]map[string]*operation
 }
 
-// operationID is unique: one command may have several routes.
-func operationID(r route) string {
-	return r.command.GetName() + ":" + r.method + ":" + r.path
+func (b *builder) put(path, method string, o *operation) {
+	if b.paths[path] == nil {
+		b.paths[path] = map[string]*operation{}
+	}
+	b.paths[path][strings.ToLower(method)] = o
 }
 
-// requestBody is what is left of the input without its parameters.
-func requestBody(r route, input, properties object) object {
-	if r.command.GetForm() == pluginv1.Form_FORM_UPLOAD {
-		return object{"required": true, "content": object{"application/octet-stream": object{"schema": object{"type": "string", "format": "binary"}}}}
-	}
-	if len(properties) == 0 {
-		return nil
-	}
-	if required, ok := input["required"].([]any); ok {
-		kept := slices.DeleteFunc(required, func(name any) bool { _, inBody := properties[name.(string)]; return !inBody })
-		input["required"] = kept
-	}
-	return object{"content": object{"application/json": object{"schema": input}}}
-}
-
-func success(r route) object {
-	out := object{"description": "Done."}
-	content := object{}
-	for _, mediaType := range produces(r.command.GetForm()) {
-		content[mediaType] = object{}
-	}
-	if schema := r.command.GetOutputSchema(); len(schema) > 0 && content[string(engine.JSON)] != nil {
-		content[string(engine.JSON)] = object{"schema": json.RawMessage(schema)}
-	}
-	if r.status != 204 {
-		out["content"] = content
+// tags are the plugins and the service itself.
+func tags(t *pluginhost.Table) []tag {
+	out := []tag{{Name: serviceTag, Description: "The service itself: health, documents, metrics."}}
+	known := map[string]bool{}
+	for _, d := range t.Plugins() {
+		out = append(out, tag{Name: d.GetName(), Description: d.GetSummary()})
+		known[d.GetName()] = true
 	}
 	return out
+}
+
+// events are what the plugins emit.
+func (b *builder) events(t *pluginhost.Table) map[string]event {
+	out := map[string]event{}
+	for _, d := range t.Plugins() {
+		for _, e := range d.GetEvents() {
+			declared := event{Plugin: d.GetName(), Summary: e.GetSummary()}
+			if len(e.GetSchema()) > 0 {
+				declared.Schema = b.schemas.add(e.GetName()+".Event", clone(e.GetSchema()))
+			}
+			out[e.GetName()] = declared
+		}
+	}
+	return out
+}
+
+// failures are the references to the problems of each status, and the slugs.
+func (b *builder) failures(codes []sdk.Code) (map[string]*response, []string) {
+	byStatus := map[string]*response{"default": b.problem("Problem", nil)}
+	var slugs []string
+	for _, c := range codes {
+		slugs = append(slugs, c.Slug)
+		status := strconv.Itoa(statusOf(c))
+		byStatus[status] = b.problem("Problem"+status, b.ofStatus(statusOf(c)))
+	}
+	slices.Sort(slugs)
+	return byStatus, slices.Compact(slugs)
+}
+
+// ofStatus lists the types of problems that have a status.
+func (b *builder) ofStatus(status int) []string {
+	var out []string
+	for _, slug := range slices.Sorted(maps.Keys(b.problems)) {
+		if b.problems[slug].Status == status {
+			out = append(out, slug)
+		}
+	}
+	return out
+}
+
+// problem returns a reference to an answer that is a problem of one of the types.
+func (b *builder) problem(name string, slugs []string) *response {
+	if b.responses[name] == nil {
+		description := "What went wrong and what to do."
+		headers := map[string]header{requestIDHeader: {Ref: headerRef + requestIDHeader}}
+		if len(slugs) > 0 {
+			status := b.problems[slugs[0]].Status
+			description = fmt.Sprintf("%s. A problem of one of the types %s.", http.StatusText(status), strings.Join(slugs, ", "))
+			switch status {
+			case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+				headers["Retry-After"] = header{Ref: headerRef + "Retry-After"}
+			case http.StatusUnauthorized:
+				headers["WWW-Authenticate"] = header{Ref: headerRef + "WWW-Authenticate"}
+			}
+		}
+		b.responses[name] = &response{Description: description, Headers: headers, Content: map[string]mediaType{
+			"application/problem+json": {Schema: object{"$ref": schemaRef + "Problem"}},
+		}}
+	}
+	return &response{Ref: "#/components/responses/" + name}
+}
+
+const (
+	headerRef    = "#/components/headers/"
+	parameterRef = "#/components/parameters/"
+
+	requestIDHeader = "X-Request-Id"
+	replayedHeader  = "Idempotency-Replayed"
+)
+
+// sharedParameters are the headers that every command takes.
+func sharedParameters() map[string]parameter {
+	str := object{"type": "string"}
+	return map[string]parameter{
+		"Idempotency-Key": {Name: "Idempotency-Key", In: "header", Schema: object{"type": "string", "minLength": 1, "maxLength": 255}, Description: "Makes a write happen once: within 24 hours a repeat with the same key and the same request gets the first answer."},
+		"Prefer":          {Name: "Prefer", In: "header", Schema: str, Description: "respond-async makes a write a job and answers 202; wait=N waits up to N seconds for it; return=plan shows what would be done, as 200 with a Plan, and does nothing (RFC 7240)."},
+		requestIDHeader:   {Name: requestIDHeader, In: "header", Schema: object{"type": "string", "pattern": clientID.String()}, Description: "Names the request in the answer and in the log. Without it the service makes one."},
+		"X-KBC-RunId":     {Name: "X-KBC-RunId", In: "header", Schema: object{"type": "string", "pattern": clientID.String()}, Description: "Of the job at Keboola that the request belongs to; for the log."},
+	}
+}
+
+func sharedHeaders() map[string]header {
+	return map[string]header{
+		requestIDHeader:    {Schema: object{"type": "string"}, Description: "Names the request in the log."},
+		replayedHeader:     {Schema: object{"const": "true"}, Description: "The answer is that of an earlier request with the same Idempotency-Key."},
+		"Retry-After":      {Schema: object{"type": "integer"}, Description: "Seconds to wait before a repeat; only where one may help."},
+		"WWW-Authenticate": {Schema: object{"type": "string"}, Description: "Bearer."},
+		"Location":         {Schema: object{"type": "string", "format": "uri-reference"}, Description: "Where the job is: /jobs/{id}."},
+		"ETag":             {Schema: object{"type": "string"}, Description: "The SHA-256 of the bytes."},
+	}
+}
+
+// schemaOf is the schema of a type of the host.
+func schemaOf[T any]() any {
+	schema, err := sdk.SchemaFor[T]()
+	if err != nil {
+		panic(err) // a type that this package names has no schema
+	}
+	raw, _ := json.Marshal(schema) // it was made to be JSON
+	return clone(raw)
 }
 
 func problemSchema() object {
@@ -129,11 +205,12 @@ func problemSchema() object {
 		texts[name] = object{"type": "string"}
 	}
 	maps.Copy(texts, object{
+		"type":      object{"type": "string", "format": "uri-reference", "description": "/problems/{slug}, where the type is explained"},
 		"status":    object{"type": "integer"},
 		"code":      object{"type": "integer", "description": "Keboola's driver code"},
 		"retryable": object{"type": "boolean", "description": "the same request may succeed later"},
-		"errors": object{"type": "array", "items": object{"type": "object", "properties": object{
-			"pointer": object{"type": "string"}, "detail": object{"type": "string"}}}},
+		"errors": object{"type": "array", "items": object{"type": "object", "required": []string{"pointer", "detail"}, "properties": object{
+			"pointer": object{"type": "string", "description": "JSON pointer into the input"}, "detail": object{"type": "string"}}}},
 		"context": object{"type": "object", "additionalProperties": object{"type": "string"}},
 	})
 	return object{"type": "object", "properties": texts, "required": slices.Sorted(maps.Keys(texts))}

@@ -17,20 +17,12 @@ var (
 	errMediaType = sdk.Code{Slug: "unsupported-media-type", Title: "Unsupported media type", Kind: sdk.Malformed, Driver: 3000}
 )
 
-// statuses maps the kinds of errors; a few problems of HTTP's own have their own.
-var statuses = map[sdk.Kind]int{
-	sdk.Malformed: http.StatusBadRequest, sdk.Invalid: http.StatusUnprocessableEntity,
-	sdk.Unauthenticated: http.StatusUnauthorized, sdk.Denied: http.StatusForbidden,
-	sdk.NotFound: http.StatusNotFound, sdk.Exists: http.StatusConflict, sdk.Conflict: http.StatusConflict,
-	sdk.TooLarge: http.StatusRequestEntityTooLarge, sdk.Exhausted: http.StatusTooManyRequests,
-	sdk.Unsupported: http.StatusNotImplemented, sdk.BadGateway: http.StatusBadGateway,
-	sdk.Unavailable: http.StatusServiceUnavailable, sdk.Timeout: http.StatusGatewayTimeout,
-	sdk.Internal: http.StatusInternalServerError,
-}
+// problemPath is where types of problems are explained.
+const problemPath = "/problems/"
 
-var slugStatuses = map[string]int{
-	errMethod.Slug: http.StatusMethodNotAllowed, errAccept.Slug: http.StatusNotAcceptable,
-	errMediaType.Slug: http.StatusUnsupportedMediaType,
+// codes lists the problem types of this package.
+func codes() []sdk.Code {
+	return []sdk.Code{errMethod, errAccept, errMediaType, errInProgress, errKeyReused, errAnswerLost}
 }
 
 // problem is RFC 9457 with Keboola's members.
@@ -60,26 +52,8 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 			e = sdk.ErrInternal.Errorf("internal error; see the log for request %s", requestID(r.Context()))
 		}
 	}
-	p := problem{
-		Type: "/problems/" + e.Slug, Title: e.Title, Status: statuses[e.Kind], Detail: e.Detail, Instance: r.URL.EscapedPath(),
-		Code: e.Driver, Retryable: e.Retryable, RequestID: requestID(r.Context()),
-		Errors: []pluginhost.Violation{}, Context: e.Meta,
-	}
-	if status, ok := slugStatuses[e.Slug]; ok {
-		p.Status = status
-	}
-	if p.Status == 0 {
-		p.Status = http.StatusInternalServerError
-	}
-	if p.Context == nil {
-		p.Context = map[string]string{}
-	}
-	var input *pluginhost.InputError
-	if errors.As(err, &input) {
-		p.Errors = input.Violations
-	} else if e.Pointer != "" {
-		p.Errors = append(p.Errors, pluginhost.Violation{Pointer: e.Pointer, Detail: e.Detail})
-	}
+	observedOf(r.Context()).problem = e
+	p := newProblem(e, err, r.URL.EscapedPath(), requestID(r.Context()))
 	if p.Status >= 500 {
 		log.Warn("problem", "slug", e.Slug, "error", err)
 	}
@@ -96,6 +70,26 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	json.NewEncoder(w).Encode(p)
 }
 
+// newProblem is what an error is answered with. err is the whole of it, e what leaves
+// the service.
+func newProblem(e *sdk.Error, err error, instance, requestID string) problem {
+	p := problem{
+		Type: problemPath + e.Slug, Title: e.Title, Status: statusOf(e.Code), Detail: e.Detail, Instance: instance,
+		Code: e.Driver, Retryable: e.Retryable, RequestID: requestID,
+		Errors: []pluginhost.Violation{}, Context: e.Meta,
+	}
+	if p.Context == nil {
+		p.Context = map[string]string{}
+	}
+	var input *pluginhost.InputError
+	if errors.As(err, &input) {
+		p.Errors = input.Violations
+	} else if e.Pointer != "" {
+		p.Errors = append(p.Errors, pluginhost.Violation{Pointer: e.Pointer, Detail: e.Detail})
+	}
+	return p
+}
+
 // contextKey is the type of this package's context values.
 type contextKey int
 
@@ -105,6 +99,7 @@ const observedKey contextKey = iota
 type observed struct {
 	requestID, runID string
 	command, subject string
+	problem          *sdk.Error // that was answered, or nil
 }
 
 func observedOf(ctx context.Context) *observed {

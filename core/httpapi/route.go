@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"encoding/json"
 	"net/http"
 	"slices"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"github.com/keboola/duckdb-storage/core/internal/auth"
+	"github.com/keboola/duckdb-storage/core/internal/engine"
 	"github.com/keboola/duckdb-storage/core/internal/plan"
 	"github.com/keboola/duckdb-storage/core/internal/pluginhost"
 	"github.com/keboola/duckdb-storage/sdk"
@@ -42,27 +44,56 @@ func routes(t *pluginhost.Table) []route {
 			}
 		}
 	}
-	slices.SortStableFunc(out, func(a, b route) int {
-		// "{" sorts after every letter, so a parameter follows a fixed name.
-		return slices.Compare(strings.Split(a.path, "/"), strings.Split(b.path, "/"))
-	})
+	slices.SortStableFunc(out, func(a, b route) int { return slices.Compare(ordered(a.path), ordered(b.path)) })
 	return out
+}
+
+// ordered are the segments of a path as they sort: a parameter after every fixed name,
+// which may begin with "~".
+func ordered(path string) []string {
+	return strings.Split(strings.ReplaceAll(path, "{", "\x7f"), "/")
 }
 
 // command serves one route: who asks, what they ask, what the answer is.
 func (s *Server) command(route route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		o := observedOf(r.Context())
-		o.command = route.command.GetName()
-		principal, err := auth.Authenticate(s.cfg.Registry, r.Header.Get("Authorization"))
+		observedOf(r.Context()).command = route.command.GetName()
+		principal, err := s.principal(r)
 		if err != nil {
 			s.fail(w, r, err)
 			return
 		}
-		o.subject = principal.Subject
 		call, err := s.call(route, principal, w, r)
 		if err != nil {
 			s.fail(w, r, err)
+			return
+		}
+		s.run(w, r, route, call)
+	})
+}
+
+// principal tells who asks, to the log as well.
+func (s *Server) principal(r *http.Request) (auth.Principal, error) {
+	principal, err := auth.Authenticate(s.cfg.Registry, r.Header.Get("Authorization"))
+	observedOf(r.Context()).subject = principal.Subject
+	return principal, err
+}
+
+// run does a call as its client prefers: it shows the plan, or does it once however
+// often it is asked, as a job or at once.
+func (s *Server) run(w http.ResponseWriter, r *http.Request, route route, call pluginhost.Call) {
+	prefer := preferred(r.Header)
+	if prefer.plan {
+		s.explain(w, r, call)
+		return
+	}
+	if prefer.async && route.command.GetForm() == pluginv1.Form_FORM_UPLOAD {
+		s.fail(w, r, errNoAsync(route.command.GetName()))
+		return
+	}
+	s.once(w, r, route, call, func(w http.ResponseWriter, call pluginhost.Call) {
+		if prefer.async && mayBeJob(route.command) && call.Accept == string(engine.JSON) {
+			s.startJob(w, r, route, call, prefer.wait)
 			return
 		}
 		answer, err := s.cfg.Host.Invoke(r.Context(), call)
@@ -72,6 +103,32 @@ func (s *Server) command(route route) http.Handler {
 		}
 		s.answer(w, r, route, call, answer)
 	})
+}
+
+// mayBeJob reports whether a command can outlive its request: it changes something,
+// and its answer is JSON, at least when the client takes that, and may be stored. One
+// that starts a job by itself needs no other.
+func mayBeJob(c *pluginhost.Command) bool {
+	switch c.GetForm() {
+	case pluginv1.Form_FORM_UPLOAD, pluginv1.Form_FORM_FILE, pluginv1.Form_FORM_ROWS, pluginv1.Form_FORM_JOB:
+		return false
+	}
+	return isWrite(c) && !c.GetSecret()
+}
+
+// explain shows what a call would do.
+func (s *Server) explain(w http.ResponseWriter, r *http.Request, call pluginhost.Call) {
+	explanation, err := s.cfg.Host.Explain(r.Context(), call)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	w.Header().Set("Preference-Applied", "return=plan")
+	w.Header().Set("Content-Type", string(engine.JSON))
+	w.WriteHeader(http.StatusOK)
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false) // people read the SQL
+	encoder.Encode(explanation)
 }
 
 // call turns a request into a call of its command.
@@ -89,13 +146,15 @@ func (s *Server) call(route route, principal auth.Principal, w http.ResponseWrit
 		return pluginhost.Call{}, err
 	}
 	payload, err := input(route.command, vars, w, r)
-	if err != nil {
-		return pluginhost.Call{}, err
-	}
+	return newCall(r, route, principal, target, accept, payload), err
+}
+
+func newCall(r *http.Request, route route, principal auth.Principal, target *pluginv1.Target, accept string, payload []byte) pluginhost.Call {
+	o := observedOf(r.Context())
 	return pluginhost.Call{
 		Command: route.command.GetName(), Payload: payload, Principal: principal, Target: target,
-		Accept: accept, RequestID: requestID(r.Context()),
-	}, nil
+		Accept: accept, RequestID: o.requestID, RunID: o.runID,
+	}
 }
 
 // target finds the catalog of a request and whether the principal may use it. A
@@ -112,7 +171,8 @@ func (s *Server) target(route route, principal auth.Principal, vars map[string]s
 			return nil, err
 		}
 	}
-	if (adminOnly || !scoped) && !principal.Admin {
+	anyKey := route.command.GetPermission() == sdk.AnyKey
+	if (adminOnly || !scoped && !anyKey) && !principal.Admin {
 		return nil, sdk.ErrDenied.Errorf("%s needs the admin key", route.command.GetName())
 	}
 	target := &pluginv1.Target{Project: project}

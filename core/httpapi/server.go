@@ -14,16 +14,17 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/gorilla/mux"
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/keboola/duckdb-storage/core/internal/auth"
 	"github.com/keboola/duckdb-storage/core/internal/files"
+	"github.com/keboola/duckdb-storage/core/internal/jobs"
 	"github.com/keboola/duckdb-storage/core/internal/metrics"
+	"github.com/keboola/duckdb-storage/core/internal/plan"
 	"github.com/keboola/duckdb-storage/core/internal/pluginhost"
 	"github.com/keboola/duckdb-storage/core/internal/registry"
 	"github.com/keboola/duckdb-storage/sdk"
@@ -34,6 +35,8 @@ type Config struct {
 	Host          *pluginhost.Host
 	Registry      *registry.Registry
 	Files         *files.Store
+	Executor      *plan.Executor
+	Jobs          *jobs.Jobs
 	Metrics       *metrics.Metrics
 	Logger        hclog.Logger
 	Version       string
@@ -48,30 +51,35 @@ type Server struct {
 	cfg      Config
 	started  time.Time
 	draining atomic.Bool
-	openAPI  []byte
+	stopping chan struct{} // closed when Shutdown begins, for those who wait or follow
+	current  atomic.Pointer[surface]
+	remaking sync.Mutex // held by whoever makes a surface
+	pages    *pages
+	keys     *keyring
 	http     *http.Server
 }
 
 // New makes a server for the commands that the host has loaded.
 func New(cfg Config) (*Server, error) {
 	cfg.WriteTimeout = cmp.Or(cfg.WriteTimeout, defaultWriteTimeout)
-	s := &Server{cfg: cfg, started: time.Now()}
-	var err error
-	if s.openAPI, err = openAPI(cfg.Host.Table(), cfg.Version); err != nil {
+	s := &Server{cfg: cfg, started: time.Now(), stopping: make(chan struct{}), pages: newPages(), keys: newKeyring(cfg.Registry, cfg.Executor, cfg.Logger)}
+	if _, err := s.surface().openAPI(); err != nil {
 		return nil, err
 	}
 	s.http = &http.Server{
-		Handler: s.patience(s.observe(s.router())),
+		Handler: s.patience(s.observe(http.HandlerFunc(s.serve))),
 		// A request may stream for hours; only its head has a deadline.
 		ReadHeaderTimeout: 30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          cfg.Logger.StandardLogger(&hclog.StandardLoggerOptions{InferLevels: true}),
 	}
+	s.http.RegisterOnShutdown(sync.OnceFunc(func() { close(s.stopping) }))
 	return s, nil
 }
 
 // Serve answers requests on the listener until Shutdown.
 func (s *Server) Serve(l net.Listener) error {
+	s.keys.open()
 	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
@@ -82,47 +90,12 @@ func (s *Server) Serve(l net.Listener) error {
 // then cancels them.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.draining.Store(true)
+	defer s.keys.close()
 	if err := s.http.Shutdown(ctx); err != nil {
 		s.cfg.Logger.Warn("requests were still running at the end of the shutdown", "error", err)
 		return s.http.Close()
 	}
 	return nil
-}
-
-func (s *Server) router() http.Handler {
-	r := mux.NewRouter().UseEncodedPath().SkipClean(true)
-	r.HandleFunc("/health", s.health).Methods(http.MethodGet, http.MethodHead)
-	r.HandleFunc("/livez", s.live).Methods(http.MethodGet, http.MethodHead)
-	r.HandleFunc("/readyz", s.ready).Methods(http.MethodGet, http.MethodHead)
-	r.HandleFunc("/metrics", s.metrics).Methods(http.MethodGet, http.MethodHead)
-	r.HandleFunc("/openapi.json", s.document).Methods(http.MethodGet, http.MethodHead)
-	r.HandleFunc("/commands", s.commands).Methods(http.MethodGet, http.MethodHead)
-	for _, route := range routes(s.cfg.Host.Table()) {
-		r.Handle(route.path, s.command(route)).Methods(route.methods()...)
-	}
-	r.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		s.fail(w, req, sdk.ErrNotFound.Errorf("there is no route %s; see /openapi.json", req.URL.Path))
-	})
-	r.MethodNotAllowedHandler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		allowed := strings.Join(allowedMethods(r, req), ", ")
-		w.Header().Set("Allow", allowed)
-		s.fail(w, req, errMethod.Errorf("%s takes %s, not %s", req.URL.Path, allowed, req.Method))
-	})
-	return r
-}
-
-// allowedMethods lists the methods that a path takes.
-func allowedMethods(router *mux.Router, req *http.Request) []string {
-	var allowed []string
-	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete} {
-		other := *req
-		other.Method = method
-		match := mux.RouteMatch{}
-		if router.Match(&other, &match) && match.MatchErr == nil {
-			allowed = append(allowed, method)
-		}
-	}
-	return allowed
 }
 
 func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
@@ -174,35 +147,14 @@ func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
 	w.Write(text)
 }
 
-func (s *Server) document(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) document(w http.ResponseWriter, r *http.Request) {
+	text, err := s.surface().openAPI()
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Write(s.openAPI)
-}
-
-func (s *Server) commands(w http.ResponseWriter, _ *http.Request) {
-	type route struct {
-		Method string `json:"method"`
-		Path   string `json:"path"`
-	}
-	type command struct {
-		Name       string          `json:"name"`
-		Summary    string          `json:"summary"`
-		Plugin     string          `json:"plugin"`
-		Permission string          `json:"permission"`
-		Routes     []route         `json:"routes"`
-		Input      json.RawMessage `json:"input"`
-	}
-	items := []command{}
-	for _, c := range s.cfg.Host.Table().Commands() {
-		item := command{Name: c.GetName(), Summary: c.GetSummary(), Plugin: c.Plugin, Permission: c.GetPermission(), Routes: []route{}, Input: c.GetInputSchema()}
-		for _, r := range c.GetRoutes() {
-			for _, path := range pluginhost.Expand(r.GetPath()) {
-				item.Routes = append(item.Routes, route{r.GetMethod(), path})
-			}
-		}
-		items = append(items, item)
-	}
-	writeJSON(w, http.StatusOK, map[string]any{"items": items})
+	w.Write(text)
 }
 
 func writeJSON(w http.ResponseWriter, status int, body any) {

@@ -13,10 +13,14 @@ import (
 func Plugin(version string) *sdk.Plugin {
 	const all, one = sdk.Catalog + "/buckets", sdk.Catalog + "/buckets/{bucket}"
 	p := sdk.New("buckets", version)
+	p.Summary("Buckets: create, list, describe, drop.")
+	p.Needs(sdk.ReadSQL, sdk.WriteSQL)
+	sdk.Emits(p, api.Created)
+	sdk.Emits(p, api.Dropped)
 	sdk.Handle(p, api.Create, create, sdk.POST(all, sdk.Status(201)), sdk.Permission("buckets:write"), sdk.Writes())
 	sdk.Handle(p, api.List, list, sdk.GET(all), sdk.Permission("buckets:read"))
 	sdk.Handle(p, api.Info, info, sdk.GET(one), sdk.Permission("buckets:read"))
-	sdk.Handle(p, api.Drop, drop, sdk.DELETE(one), sdk.Permission("buckets:write"), sdk.Writes())
+	sdk.Handle(p, api.Drop, drop, sdk.DELETE(one), sdk.Permission("buckets:write"), sdk.Writes(), sdk.Fails(api.ErrNotEmpty))
 	return p
 }
 

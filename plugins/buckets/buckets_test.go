@@ -21,6 +21,11 @@ func TestConform(t *testing.T) {
 	sdktest.Conform(t, plugin)
 }
 
+func TestConformBinary(t *testing.T) {
+	t.Parallel()
+	sdktest.ConformBinary(t, sdktest.Build(t, "../../cmd/plugin-buckets"))
+}
+
 func TestCreate(t *testing.T) {
 	t.Parallel()
 	h := sdktest.New(t, plugin())

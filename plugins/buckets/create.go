@@ -22,6 +22,7 @@ func create(_ *sdk.Context, in api.CreateRequest) (sdk.Unit, error) {
 			sql.New("INSERT INTO __storage.buckets VALUES (?, ?, date_trunc('second', now() AT TIME ZONE 'UTC'))", name, in.Description),
 		},
 		Answer: view(sql.New("SELECT ? AS name", name)),
+		Events: []sdk.Emission{api.Created.Of(api.BucketEvent{Bucket: name})},
 	}, nil
 }
 

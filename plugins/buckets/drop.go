@@ -16,6 +16,7 @@ func drop(_ *sdk.Context, in api.DropRequest) (sdk.Unit, error) {
 			sql.New("DELETE FROM __storage.tables WHERE lower(bucket) = lower(?)", name),
 			sql.New("DELETE FROM __storage.column_lengths WHERE lower(bucket) = lower(?)", name),
 		},
+		Events: []sdk.Emission{api.Dropped.Of(api.BucketEvent{Bucket: name})},
 	}
 	if !in.Cascade {
 		unit.Require = append(unit.Require, sdk.Refuse(sql.New(`

@@ -18,6 +18,7 @@ const (
 // Plugin declares the area's commands.
 func Plugin(version string) *sdk.Plugin {
 	p := sdk.New("files", version)
+	p.Summary("Storage files: prepare, upload, register, download, delete.")
 	sdk.Handle(p, api.Prepare, prepare, sdk.POST(all+"/prepare", sdk.Status(201)), sdk.Permission("files:write"), sdk.Writes())
 	sdk.Handle(p, api.Receive, receive, sdk.PUT(content), sdk.Permission("files:write"), sdk.Writes())
 	sdk.Handle(p, api.Register, register, sdk.POST(all, sdk.Status(201)), sdk.POST(all+"/upload", sdk.Status(201)), sdk.Permission("files:write"), sdk.Writes())

@@ -18,6 +18,11 @@ func TestConform(t *testing.T) {
 	sdktest.Conform(t, plugin)
 }
 
+func TestConformBinary(t *testing.T) {
+	t.Parallel()
+	sdktest.ConformBinary(t, sdktest.Build(t, "../../cmd/plugin-files"))
+}
+
 // file is one as the host knows it.
 func file(state string) sdk.FileInfo {
 	created := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)

@@ -19,5 +19,8 @@ func drop(c *sdk.Context, in api.TableRequest) (sdk.Unit, error) {
 	if kind == "VIEW" {
 		statement = sql.New("DROP VIEW ?", t)
 	}
-	return sdk.Unit{Do: append([]sql.Statement{statement}, forget(t)...)}, nil
+	return sdk.Unit{
+		Do:     append([]sql.Statement{statement}, forget(t)...),
+		Events: []sdk.Emission{api.Dropped.Of(about(t))},
+	}, nil
 }

@@ -3,6 +3,7 @@ package tables
 import (
 	"slices"
 
+	"github.com/keboola/duckdb-storage/plugins/tables/api"
 	"github.com/keboola/duckdb-storage/sdk"
 	"github.com/keboola/duckdb-storage/sdk/sql"
 )
@@ -80,6 +81,7 @@ func (l load) keyed() bool { return len(l.shape.PrimaryKey) > 0 }
 // unit adds what an import notes and answers.
 func (l load) unit(u sdk.Unit) sdk.Unit {
 	t := l.table
+	u.Events = []sdk.Emission{api.Imported.Of(about(t))}
 	u.Unordered = true // a table has no order, and which row of a key is kept is not defined
 	u.Do = append(u.Do,
 		sql.New("INSERT INTO __storage.tables SELECT ?, ?, [], true, NULL, NULL WHERE NOT EXISTS (FROM __storage.tables WHERE ?)", t.Schema, t.Name, ofTable("name", t)),

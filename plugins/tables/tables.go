@@ -16,12 +16,19 @@ import (
 func Plugin(version string) *sdk.Plugin {
 	const all, one = sdk.Catalog + "/tables", sdk.Catalog + "/tables/{schema}/{table}"
 	p := sdk.New("tables", version)
-	sdk.Handle(p, api.Create, create, sdk.POST(all, sdk.Status(201)), sdk.Permission("tables:write"), sdk.Writes())
+	p.Summary("Tables: create, describe, import, export, preview, drop.")
+	p.Needs(sdk.ReadSQL, sdk.WriteSQL, sdk.ReadFiles, sdk.WriteFiles)
+	sdk.Emits(p, api.Created)
+	sdk.Emits(p, api.Dropped)
+	sdk.Emits(p, api.Imported)
+	sdk.Handle(p, api.Create, create, sdk.POST(all, sdk.Status(201)), sdk.Permission("tables:write"), sdk.Writes(),
+		sdk.Fails(api.ErrNoColumns, api.ErrDuplicateName))
 	sdk.Handle(p, api.List, list, sdk.GET(all), sdk.Permission("tables:read"))
 	sdk.Handle(p, api.Info, info, sdk.GET(one), sdk.GET(one+"/info"), sdk.Permission("tables:read"))
 	sdk.Handle(p, api.Drop, drop, sdk.DELETE(one), sdk.Permission("tables:write"), sdk.Writes())
 	sdk.Handle(p, api.Preview, preview, sdk.GET(one+"/preview"), sdk.POST(one+"/preview"), sdk.Permission("tables:read"))
-	sdk.Handle(p, api.Import, importFile, sdk.POST(one+"/import/file"), sdk.Permission("tables:write"), sdk.Writes())
+	sdk.Handle(p, api.Import, importFile, sdk.POST(one+"/import/file"), sdk.Permission("tables:write"), sdk.Writes(),
+		sdk.Fails(api.ErrColumns, api.ErrDuplicateName, api.ErrNoColumns, api.ErrNoContent, api.ErrCSVParams))
 	sdk.Handle(p, api.Export, export, sdk.POST(one+"/export"), sdk.Permission("tables:read"), sdk.Writes())
 	return p
 }
@@ -42,6 +49,9 @@ func tableOf(r api.TableRequest) sql.Table {
 func ofTable(name sql.Name, t sql.Table) sql.Statement {
 	return sql.New("lower(bucket) = lower(?) AND lower(?) = lower(?)", t.Schema, name, t.Name)
 }
+
+// about is what an event says of the table.
+func about(t sql.Table) api.TableEvent { return api.TableEvent{Schema: t.Schema, Table: t.Name} }
 
 // forget removes the metadata of a table. A table that was dropped by SQL leaves
 // its rows behind.

@@ -18,6 +18,11 @@ func TestConform(t *testing.T) {
 	sdktest.Conform(t, plugin)
 }
 
+func TestConformBinary(t *testing.T) {
+	t.Parallel()
+	sdktest.ConformBinary(t, sdktest.Build(t, "../../cmd/plugin-tables"))
+}
+
 // What the callbacks of the handlers ask for: a part of their SQL.
 const (
 	isView  = "FROM duckdb_views()"

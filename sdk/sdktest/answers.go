@@ -14,8 +14,9 @@ import (
 // answer waits for its callback.
 //
 // A callback takes the first answer that is left for it and whose match occurs
-// in it: in the SQL of a Query or Write, in the name of a called command, in the
-// id, staging path or name of a file. An empty match fits all.
+// in it: in the SQL of a Query, a Write or a statement of a transaction, in the name
+// of a command that is called or started as a job, in the message of a Progress, in
+// the id, staging path or name of a file. An empty match fits all.
 type answer struct {
 	callback, match string
 	response        proto.Message
@@ -56,6 +57,11 @@ func (h *Host) OnWrite(match string, row any, affected ...int64) {
 func (h *Host) OnCall(command string, response any) {
 	h.t.Helper()
 	h.on("Call", command, &pluginv1.CallResponse{Json: h.marshal(response)})
+}
+
+// OnStartJob answers the next start of a command as a job with the id of the job.
+func (h *Host) OnStartJob(command, id string) {
+	h.on("StartJob", command, &pluginv1.StartJobResponse{JobId: id})
 }
 
 // OnLease grants the lease that the command asks for.

@@ -21,7 +21,11 @@ type Callback struct {
 }
 
 // writers are the callbacks that a command declared as a read must not make.
-var writers = []string{"Write", "Lease", "CreateFile", "RegisterFile", "DeleteFile"}
+var writers = []string{"Write", "Lease", "Transact", "StartJob", "CreateFile", "RegisterFile", "DeleteFile"}
+
+// outsideTransactions are the callbacks that wait for the turn which a transaction of
+// the same command holds.
+var outsideTransactions = []string{"Write", "Call", "Lease"}
 
 // failure is the answer of a callback that failed, or nil if there is no such
 // callback.
@@ -35,6 +39,12 @@ func failure(callback string, e *pluginv1.Error) proto.Message {
 		return &pluginv1.CallResponse{Error: e}
 	case "Lease":
 		return &pluginv1.LeaseResponse{Error: e}
+	case "Transact":
+		return &pluginv1.TransactResponse{Error: e}
+	case "StartJob":
+		return &pluginv1.StartJobResponse{Error: e}
+	case "Progress":
+		return &pluginv1.ProgressResponse{Error: e}
 	case "CreateFile":
 		return &pluginv1.CreateFileResponse{Error: e}
 	case "GetFile":
@@ -63,24 +73,48 @@ func ask[Response proto.Message](ctx context.Context, h callbacks, name string, 
 	defer h.mu.Unlock()
 	var none Response
 	refuse := func(e *sdk.Error) Response { return failure(name, e.Proto()).(Response) }
-	x := h.running
-	switch {
-	case x == nil || req.GetCallToken() != h.token():
-		return refuse(sdk.ErrDenied.Errorf("the call token belongs to no running request")), nil
-	case ctx.Err() != nil:
-		return none, ctx.Err()
-	case slices.Contains(writers, name) && h.commands[x.Command].GetEffect() != pluginv1.Effect_EFFECT_WRITE:
-		h.t.Errorf("sdktest: %s makes the callback %s and is not declared with sdk.Writes", x.Command, name)
+	if err := h.admit(name, req.GetCallToken(), subject); err != nil {
+		return refuse(err), nil
 	}
-	i := slices.IndexFunc(h.answers, func(a answer) bool { return a.callback == name && strings.Contains(subject, a.match) })
-	if i < 0 {
-		h.t.Errorf("sdktest: %s makes a callback that the test has no answer for: %s %s", x.Command, name, subject)
+	if ctx.Err() != nil {
+		return none, ctx.Err()
+	}
+	resp := h.take(name, subject)
+	if resp == nil {
+		h.t.Errorf("sdktest: %s makes a callback that the test has no answer for: %s %s", h.running.Command, name, subject)
 		return refuse(sdk.ErrInternal.Errorf("the test has no answer for this %s", name)), nil
 	}
-	resp := h.answers[i].response.(Response)
+	h.running.Callbacks = append(h.running.Callbacks, Callback{name, req, resp})
+	return resp.(Response), nil
+}
+
+// admit refuses a callback whose call is over, and fails the test for one that the
+// command or the plugin has not declared. The caller holds the mutex.
+func (h *Host) admit(name, token, subject string) *sdk.Error {
+	x := h.running
+	if x == nil || token != h.token() {
+		return sdk.ErrDenied.Errorf("the call token belongs to no running request")
+	}
+	if h.transaction != nil && slices.Contains(outsideTransactions, name) {
+		return errInTransaction(name)
+	}
+	if slices.Contains(writers, name) && !x.writes {
+		h.t.Errorf("sdktest: %s makes the callback %s and is not declared with sdk.Writes", x.Command, name)
+	}
+	h.demand(x.Command+" makes the callback "+name, permissionOf(name, subject)...)
+	return nil
+}
+
+// take removes the first answer that fits and returns it, or nil. The caller holds
+// the mutex.
+func (h *Host) take(name, subject string) proto.Message {
+	i := slices.IndexFunc(h.answers, func(a answer) bool { return a.callback == name && strings.Contains(subject, a.match) })
+	if i < 0 {
+		return nil
+	}
+	resp := h.answers[i].response
 	h.answers = slices.Delete(h.answers, i, i+1)
-	x.Callbacks = append(x.Callbacks, Callback{name, req, resp})
-	return resp, nil
+	return resp
 }
 
 func (c callbacks) Query(ctx context.Context, r *pluginv1.QueryRequest) (*pluginv1.QueryResponse, error) {
@@ -88,6 +122,7 @@ func (c callbacks) Query(ctx context.Context, r *pluginv1.QueryRequest) (*plugin
 }
 
 func (c callbacks) Write(ctx context.Context, r *pluginv1.WriteRequest) (*pluginv1.WriteResponse, error) {
+	c.checkEvents(r.GetUnit().GetEvents())
 	var text strings.Builder
 	for _, s := range r.GetUnit().GetStatements() {
 		fmt.Fprintln(&text, s.GetSql())
@@ -115,6 +150,28 @@ func (c callbacks) leased() bool {
 		lease, ok := cb.Response.(*pluginv1.LeaseResponse)
 		return ok && lease.GetError() == nil
 	})
+}
+
+func (c callbacks) StartJob(ctx context.Context, r *pluginv1.StartJobRequest) (*pluginv1.StartJobResponse, error) {
+	return ask[*pluginv1.StartJobResponse](ctx, c, "StartJob", r, r.GetCommand())
+}
+
+// Progress needs no answer of the test: it is recorded, and refused only by Fail.
+func (c callbacks) Progress(ctx context.Context, r *pluginv1.ProgressRequest) (*pluginv1.ProgressResponse, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.admit("Progress", r.GetCallToken(), r.GetMessage()); err != nil {
+		return &pluginv1.ProgressResponse{Error: err.Proto()}, nil
+	}
+	if f := r.GetFraction(); f < 0 || f > 1 {
+		c.t.Errorf("sdktest: %s makes progress of %v, which is not between 0 and 1", c.running.Command, f)
+	}
+	resp := &pluginv1.ProgressResponse{}
+	if failed, ok := c.take("Progress", r.GetMessage()).(*pluginv1.ProgressResponse); ok {
+		resp = failed
+	}
+	c.running.Callbacks = append(c.running.Callbacks, Callback{"Progress", r, resp})
+	return resp, ctx.Err()
 }
 
 func (c callbacks) CreateFile(ctx context.Context, r *pluginv1.CreateFileRequest) (*pluginv1.CreateFileResponse, error) {

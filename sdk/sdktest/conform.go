@@ -1,96 +1,101 @@
 package sdktest
 
 import (
-	"fmt"
-	"regexp"
+	"context"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/hashicorp/go-hclog"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/keboola/duckdb-storage/sdk"
 	pluginv1 "github.com/keboola/duckdb-storage/sdk/proto/duckdbstorage/plugin/v1"
 )
 
-// Conform checks what every plugin owes the host: names that are well formed and
-// the plugin's own, schemas that compile, a summary and a permission for each
-// command, parameters that its routes have, sdk.Writes where a plan or a method
-// writes, and the same declarations whenever the plugin is made.
+// Conform checks what every plugin owes the host.
+//
+// What it declares: names that are well formed and the plugin's own, a semantic
+// version, schemas that compile, a summary and a permission for each command,
+// parameters that its routes have, sdk.Writes where a plan or a method writes, needs,
+// dependencies, hooks and events that fit together, settings whose defaults are
+// valid, and the same declarations whenever the plugin is made.
+//
+// What it does: it refuses commands that it does not have and inputs that are no
+// objects, reads every input that its schemas accept, panics at none, ends when the
+// request has ended, and makes no callback afterwards. The inputs are made from the
+// schemas, and the host of this test answers no callback well.
 func Conform(t testing.TB, plugin func() *sdk.Plugin) {
 	t.Helper()
-	d := plugin().Describe()
+	p := plugin()
+	d := p.Describe()
 	if !proto.Equal(d, plugin().Describe()) {
 		t.Errorf("plugin %s describes itself differently each time", d.GetName())
 	}
-	if !pluginName.MatchString(d.GetName()) {
-		t.Errorf("plugin name %q is not made of lower-case letters, digits and dashes", d.GetName())
+	for _, fault := range declarations(d) {
+		t.Errorf("%s", fault)
 	}
-	if d.GetVersion() == "" {
-		t.Errorf("plugin %s has no version", d.GetName())
-	}
-	if len(d.GetCommands()) == 0 {
-		t.Errorf("plugin %s has no commands", d.GetName())
-	}
-	for _, c := range d.GetCommands() {
-		for _, fault := range faults(d.GetName(), c) {
-			t.Errorf("command %s: %s", c.GetName(), fault)
+	settings(t, plugin(), d.GetConfigSchema())
+	var log safeText
+	p.SetLogger(hclog.New(&hclog.LoggerOptions{Output: &log, Level: hclog.Warn}))
+	host := newAdversary()
+	b := &behaviour{t: t, plugin: inProcess{p, sdk.InProcess(host)}, host: host, log: log.String}
+	b.behave(d)
+}
+
+// settings gives a plugin settings of every sort.
+func settings(t testing.TB, p *sdk.Plugin, schema []byte) {
+	t.Helper()
+	if schema == nil {
+		if p.Configure([]byte(`{"a":1}`)) == nil {
+			t.Errorf("it declares no settings and takes some without an error")
 		}
+		return
+	}
+	in := payloadsFor(schema)
+	for _, payload := range in.malformed[1:] { // without any it has its defaults
+		if p.Configure([]byte(payload)) == nil {
+			t.Errorf("the settings %.40q, which are no object, are taken without an error", payload)
+		}
+	}
+	for _, payload := range slices.Concat(in.invalid, in.valid) {
+		p.Configure([]byte(payload)) // a panic ends the test
 	}
 }
 
-var (
-	pluginName    = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
-	operation     = regexp.MustCompile(`^[A-Z][A-Za-z0-9]*$`)
-	permission    = regexp.MustCompile(`^(admin|[a-z][a-z0-9-]*:(read|write))$`)
-	pathParameter = regexp.MustCompile(`\{([^}]*)\}`)
+// inProcess is a plugin as a subject.
+type inProcess struct {
+	plugin *sdk.Plugin
+	host   sdk.Host
+}
 
-	// The host fills these itself.
-	scope = []string{"catalog", "project", "branch"}
-	// Plans that change something.
-	writes = []pluginv1.Form{pluginv1.Form_FORM_UNIT, pluginv1.Form_FORM_UPLOAD, pluginv1.Form_FORM_EXPORT}
-)
+func (p inProcess) Invoke(ctx context.Context, r *pluginv1.InvokeRequest) (*pluginv1.InvokeResponse, error) {
+	return p.plugin.Invoke(ctx, p.host, r), nil
+}
 
-func faults(plugin string, c *pluginv1.Command) (out []string) {
-	fault := func(bad bool, format string, args ...any) {
-		if bad {
-			out = append(out, fmt.Sprintf(format, args...))
-		}
-	}
-	name, own := strings.CutPrefix(c.GetName(), plugin+".")
-	fault(!own || !operation.MatchString(name), "the name is not %s.Operation", plugin)
-	fault(c.GetSummary() == "", "has no summary")
-	fault(!permission.MatchString(c.GetPermission()), "permission %q is neither area:read, area:write nor admin", c.GetPermission())
-	_, err := compile(c.GetInputSchema())
-	fault(err != nil, "input schema: %v", err)
-	if c.GetOutputSchema() != nil {
-		_, err := compile(c.GetOutputSchema())
-		fault(err != nil, "output schema: %v", err)
-	}
-	isWrite := c.GetEffect() == pluginv1.Effect_EFFECT_WRITE
-	fault(slices.Contains(writes, c.GetForm()) && !isWrite, "its plan writes and it is not declared with sdk.Writes")
-	for _, r := range c.GetRoutes() {
-		route := r.GetMethod() + " " + r.GetPath()
-		switch r.GetMethod() {
-		case "GET":
-			fault(isWrite, "%s writes", route)
-		case "PUT", "DELETE":
-			fault(!isWrite, "%s is not declared with sdk.Writes", route)
-		}
-		var inPath []string
-		for _, m := range pathParameter.FindAllStringSubmatch(r.GetPath(), -1) {
-			inPath = append(inPath, m[1])
-		}
-		for _, p := range c.GetParameters() {
-			isPath := p.GetLocation() == pluginv1.Location_LOCATION_PATH
-			fault(isPath && !slices.Contains(inPath, p.GetName()), "%s has no {%s}", route, p.GetName())
-		}
-		for _, p := range inPath {
-			declared := slices.ContainsFunc(c.GetParameters(), func(d *pluginv1.Parameter) bool {
-				return d.GetName() == p && d.GetLocation() == pluginv1.Location_LOCATION_PATH
-			})
-			fault(!declared && !slices.Contains(scope, p), `%s: no member of the input is {%s}, in:"path"`, route, p)
-		}
-	}
-	return out
+func (p inProcess) Before(ctx context.Context, r *pluginv1.BeforeRequest) (*pluginv1.BeforeResponse, error) {
+	return p.plugin.Before(ctx, p.host, r), nil
+}
+
+func (p inProcess) Notify(ctx context.Context, r *pluginv1.NotifyRequest) (*pluginv1.NotifyResponse, error) {
+	return p.plugin.Notify(ctx, p.host, r), nil
+}
+
+// safeText is a log that a test reads while it is written.
+type safeText struct {
+	mu  sync.Mutex
+	buf strings.Builder
+}
+
+func (s *safeText) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.buf.Write(p)
+}
+
+func (s *safeText) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.buf.String()
 }

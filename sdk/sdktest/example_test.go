@@ -27,6 +27,7 @@ var ErrTooSmall = sdk.Code{Slug: "sample-too-small", Title: "Table too small", K
 
 func Plugin() *sdk.Plugin {
 	p := sdk.New("sample", "0.1.0")
+	p.Needs(sdk.ReadSQL, sdk.WriteSQL)
 	sdk.Handle(p, Keep, keep, sdk.POST(sdk.Catalog+"/x/sample/{schema}/{table}/keep"), sdk.Permission("tables:write"), sdk.Writes())
 	return p
 }

@@ -67,6 +67,7 @@ var probe = sdk.Command[input, output]{Name: "probe.Run", Summary: "Do what the 
 // plugin has one command, a read, that does what fn says.
 func plugin(fn func(*sdk.Context, input) (output, error), options ...sdk.Option) *sdk.Plugin {
 	p := sdk.New("probe", "1.0.0")
+	p.Needs(sdk.ReadSQL, sdk.WriteSQL, sdk.ReadFiles, sdk.WriteFiles)
 	sdk.Handle(p, probe, fn, append(options, sdk.Permission("probe:read"))...)
 	return p
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/keboola/duckdb-storage/sdk"
 	pluginv1 "github.com/keboola/duckdb-storage/sdk/proto/duckdbstorage/plugin/v1"
 )
 
@@ -68,6 +69,10 @@ func (p *printer) line(depth int, format string, args ...any) {
 }
 
 func (p *printer) callback(c Callback) {
+	if r, ok := c.Request.(*pluginv1.TransactRequest); ok {
+		p.transact(r, c.Response.(*pluginv1.TransactResponse))
+		return
+	}
 	p.line(0, "\n-> %s", c.Name)
 	switch r := c.Request.(type) {
 	case *pluginv1.QueryRequest:
@@ -76,6 +81,10 @@ func (p *printer) callback(c Callback) {
 		p.unit(r.GetUnit())
 	case *pluginv1.CallRequest:
 		p.line(1, "%s %s", r.GetCommand(), compact(r.GetPayload()))
+	case *pluginv1.StartJobRequest:
+		p.line(1, "%s %s", r.GetCommand(), compact(r.GetPayload()))
+	case *pluginv1.ProgressRequest:
+		p.line(1, "%v %s", r.GetFraction(), r.GetMessage())
 	case *pluginv1.CreateFileRequest:
 		p.spec(r.GetSpec())
 	case *pluginv1.GetFileRequest:
@@ -86,9 +95,7 @@ func (p *printer) callback(c Callback) {
 	case *pluginv1.DeleteFileRequest:
 		p.line(1, "%s", r.GetFileId())
 	}
-	if e, ok := c.Response.(interface{ GetError() *pluginv1.Error }); ok && e.GetError() != nil {
-		p.line(0, "<- error")
-		p.failure(1, e.GetError())
+	if p.failed(c.Response) {
 		return
 	}
 	switch r := c.Response.(type) {
@@ -98,10 +105,55 @@ func (p *printer) callback(c Callback) {
 		p.line(0, "<- %s rows changed: %v", compact(r.GetAnswer()), r.GetRowsAffected())
 	case *pluginv1.CallResponse:
 		p.line(0, "<- %s", compact(r.GetJson()))
+	case *pluginv1.StartJobResponse:
+		p.line(0, "<- job %s", r.GetJobId())
 	case interface{ GetFile() *pluginv1.File }:
 		p.line(0, "<- file %s, %s", r.GetFile().GetId(), r.GetFile().GetState())
 	default:
 		p.line(0, "<- done")
+	}
+}
+
+// failed prints the error of an answer that is one.
+func (p *printer) failed(response any) bool {
+	e, ok := response.(interface{ GetError() *pluginv1.Error })
+	if !ok || e.GetError() == nil {
+		return false
+	}
+	p.line(0, "<- error")
+	p.failure(1, e.GetError())
+	return true
+}
+
+// transact prints one step of a transaction.
+func (p *printer) transact(r *pluginv1.TransactRequest, resp *pluginv1.TransactResponse) {
+	switch op := r.GetOperation().(type) {
+	case *pluginv1.TransactRequest_Execute:
+		p.line(0, "\n-> Transact: do")
+		p.statement(1, op.Execute)
+	case *pluginv1.TransactRequest_Query:
+		p.line(0, "\n-> Transact: query")
+		p.statement(1, op.Query)
+	case *pluginv1.TransactRequest_Commit:
+		p.line(0, "\n-> Transact: commit")
+		p.events(op.Commit.GetEvents())
+	default:
+		p.line(0, "\n-> Transact: roll back")
+	}
+	switch {
+	case p.failed(resp):
+	case r.GetExecute() != nil:
+		p.line(0, "<- rows changed: %d", resp.GetRowsAffected())
+	case r.GetQuery() != nil:
+		p.line(0, "<- %s", compact(resp.GetRows()))
+	default:
+		p.line(0, "<- done")
+	}
+}
+
+func (p *printer) events(events []*pluginv1.Emission) {
+	for _, e := range events {
+		p.line(1, "event %s %s", e.GetEvent(), compact(e.GetPayload()))
 	}
 }
 
@@ -131,9 +183,13 @@ func (p *printer) result(resp *pluginv1.InvokeResponse) {
 		p.statement(1, r.Export.GetStatement())
 		p.facts(1, "compression", r.Export.GetCompression())
 		p.spec(r.Export.GetFile())
+	case *pluginv1.InvokeResponse_Job:
+		p.line(0, "\n= Job %s", r.Job.GetJobId())
 	case *pluginv1.InvokeResponse_Error:
 		p.line(0, "\n= Error")
 		p.failure(1, r.Error)
+	default:
+		p.line(0, "\n= Done")
 	}
 }
 
@@ -157,6 +213,7 @@ func (p *printer) unit(u *pluginv1.Unit) {
 		p.line(1, "answer")
 		p.statement(2, u.GetAnswer())
 	}
+	p.events(u.GetEvents())
 }
 
 // statement prints SQL line by line, without the indentation of the source.
@@ -240,4 +297,4 @@ func compact(raw []byte) string {
 	return out.String()
 }
 
-var _ pluginv1.HostServiceServer = callbacks{}
+var _ sdk.Host = callbacks{}

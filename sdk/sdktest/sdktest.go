@@ -1,8 +1,9 @@
-// Package sdktest runs the commands of a plugin without the service: no DuckDB,
-// no process, no network. Use it in the tests of a plugin.
+// Package sdktest tests a plugin, at three levels: without the service, in the
+// service with the plugin in the process of the test, and with its binary.
 //
-// Start with [New]. Say what the host will answer to the callbacks of the
-// handler, [Invoke] the command, and compare what happened with a file:
+// The first level needs no DuckDB, no process and no network. Start with [New]. Say
+// what the host will answer to the callbacks of the handler, [Invoke] the command,
+// and compare what happened with a file:
 //
 //	func TestDrop(t *testing.T) {
 //		h := sdktest.New(t, tables.Plugin("1.0.0"))
@@ -11,21 +12,31 @@
 //		sdktest.Golden(t, "drop", x)
 //	}
 //
-// example_test.go of this package is a whole plugin with its tests.
+// [Before] asks a hook, [Notify] delivers an event, [Host.Configure] gives the plugin
+// its settings. example_test.go of this package is a whole plugin with its tests.
 //
 // The text of an [Exchange] is stable and made to be read as a diff: the input,
 // each callback with its SQL and values, then the plan. `go test -update` writes
 // testdata/drop.golden; read it before you commit it.
 //
-// The host of this package does what the real one does before and around a
+// The host of this level does what the real one does before and around a
 // handler: it checks the input against the declared JSON Schema, refuses
 // callbacks after the handler has returned or its context has ended, and limits
 // a Query to 1000 rows and 1 MiB. A test also fails when a callback comes that
 // it did not foresee, when one that it foresaw does not come, when a command
-// that is declared a read writes, and when a JSON answer breaks its schema.
+// that is declared a read writes, when the plugin does what it has not declared that
+// it needs, and when a JSON answer or an event breaks its schema. That the SQL runs
+// only DuckDB can say.
 //
-// Not promised: that the SQL runs. Only DuckDB can say that; try the plugin in
-// the service.
+// The second level is [Serve], the third [Run]: the real service, which is built from
+// the module that the plugin requires, on a free port and in a folder of its own.
+//
+//	s := sdktest.Run(t, sdktest.Build(t, "."), sdktest.Options{})
+//	s.SQL("CREATE SCHEMA in_c")
+//	err := s.Do("GET", "/x/sample/in_c/orders", nil, &out)
+//
+// [Conform] and [ConformBinary] check what every plugin owes the host. Each plugin
+// should have both among its tests.
 package sdktest
 
 import (
@@ -54,16 +65,19 @@ type Host struct {
 	Project string          // default "demo"
 	Branch  string          // default "default"
 	Subject string          // name of the key that asks; default "project:demo"
+	Admin   bool            // the admin key asks
+	RunID   string          // of the job run at Keboola
 	Accept  string          // media type of the answer; default application/json
 
 	t        testing.TB
 	plugin   *sdk.Plugin
 	commands map[string]*pluginv1.Command
 
-	mu      sync.Mutex
-	answers []answer
-	running *Exchange // nil between calls
-	calls   int
+	mu          sync.Mutex
+	answers     []answer
+	running     *Exchange    // nil between calls
+	transaction *transaction // that is open, or nil
+	calls       int
 }
 
 // New makes a host for the plugin. When the test ends it fails for every answer
@@ -88,8 +102,10 @@ func New(t testing.TB, p *sdk.Plugin) *Host {
 type Exchange struct {
 	Command   string
 	Input     json.RawMessage
-	Callbacks []Callback // in the order in which they came
-	Result    *pluginv1.InvokeResponse
+	Callbacks []Callback               // in the order in which they came
+	Result    *pluginv1.InvokeResponse // nil for a hook or event that went well
+
+	writes bool // may write
 }
 
 // Invoke runs a command with a typed input.
@@ -111,25 +127,41 @@ func (h *Host) InvokeJSON(command, input string) *Exchange {
 	if !ok {
 		h.t.Fatalf("sdktest: the plugin has no command %s", command)
 	}
-	x := &Exchange{Command: command, Input: json.RawMessage(input)}
+	x := &Exchange{Command: command, Input: json.RawMessage(input), writes: c.GetEffect() == pluginv1.Effect_EFFECT_WRITE}
 	if err := check(c.GetInputSchema(), x.Input); err != nil {
 		x.Result = &pluginv1.InvokeResponse{Result: &pluginv1.InvokeResponse_Error{Error: sdk.ErrMalformed.Errorf("%v", err).Proto()}}
 		return x
 	}
 	ctx, end := context.WithCancel(h.Context)
-	req := &pluginv1.InvokeRequest{
-		Command: command, Payload: x.Input, CallToken: h.begin(x), RequestId: "test", Accept: h.Accept,
-		Target: &pluginv1.Target{Project: h.Project, Branch: h.Branch}, Principal: &pluginv1.Principal{Subject: h.Subject},
-	}
-	x.Result = h.plugin.Invoke(ctx, callbacks{h}, req)
+	x.Result = h.plugin.Invoke(ctx, callbacks{h}, h.request(command, x.Input, h.begin(x)))
 	h.end()
 	end()
+	h.demand("the plan of "+command+" is refused by the host", permissionOfPlan(x.Result)...)
+	h.checkEvents(x.Result.GetUnit().GetEvents())
 	if body := x.Result.GetJson(); body != nil && c.GetOutputSchema() != nil {
 		if err := check(c.GetOutputSchema(), body); err != nil {
 			h.t.Errorf("sdktest: the answer of %s breaks its schema: %v", command, err)
 		}
 	}
 	return x
+}
+
+// requestID is that of every request.
+const requestID = "test"
+
+func (h *Host) request(command string, input json.RawMessage, token string) *pluginv1.InvokeRequest {
+	principal := &pluginv1.Principal{Subject: h.Subject, Admin: h.Admin}
+	if !h.Admin {
+		principal.Project = h.Project
+	}
+	return &pluginv1.InvokeRequest{
+		Command: command, Payload: input, CallToken: token, RequestId: requestID, RunId: h.RunID, Accept: h.Accept,
+		Target: h.target(), Principal: principal,
+	}
+}
+
+func (h *Host) target() *pluginv1.Target {
+	return &pluginv1.Target{Project: h.Project, Branch: h.Branch}
 }
 
 func (h *Host) begin(x *Exchange) (token string) {

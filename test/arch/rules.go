@@ -101,8 +101,8 @@ var imports = []importRule{
 		name: "process owns other programs", reason: "one place starts, watches and kills them; but only another program can copy a live database file, and tests of plugins start the service and their binaries",
 		who: inModule,
 		except: []string{
-			"core/internal/pluginhost/process/...", "core/internal/disk/copy.go", "core/internal/engine/copycrash_test.go",
-			"sdk/sdktest/...",
+			"core/internal/pluginhost/process/...", "core/internal/pluginhost/scripted_test.go", "core/internal/disk/copy.go", "core/internal/engine/copycrash_test.go",
+			"sdk/sdktest/...", "sdk/internal/wire/client.go", "sdk/internal/wire/process.go",
 		}, never: []string{"os/exec"}, tests: true,
 	},
 	{

@@ -52,6 +52,8 @@ func newControl(t *testing.T, dir string) *control {
 }
 
 func (c *control) options(settings []string) service.Options {
+	// The supervisor reads the paths of calls out of the service's memory.
+	settings = append([]string{"DUCKDB_STORAGE_CORE_DUMPS=true"}, settings...)
 	return service.Options{Bin: bin, DataDir: c.dir, Env: settings, Wrap: c.supervisor.Command()}
 }
 

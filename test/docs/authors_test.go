@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 
 var (
 	fileBlock = regexp.MustCompile("(?s)<!-- file: (\\S+) -->\n```go\n(.*?)```")
-	handle    = regexp.MustCompile(`(?m)^sdk\.Handle\(p, Keep, .*$`)
+	handle    = regexp.MustCompile(`(?m)^p\.Needs\(.*\nsdk\.Handle\(p, Keep, .*$`)
 	golden    = regexp.MustCompile("(?s)`testdata/rows.golden` is\n\n```\n(.*?)```")
 )
 
@@ -69,7 +69,7 @@ func TestPluginAuthors(t *testing.T) {
 	serve(t, filepath.Join(dir, "bin"))
 }
 
-// write puts the files of the page into a folder, with the line that it says is
+// write puts the files of the page into a folder, with the lines that it says are
 // to be added for the second of them.
 func write(t *testing.T, dir, page string) {
 	t.Helper()
@@ -107,6 +107,9 @@ func run(t *testing.T, dir, script string) {
 	}
 }
 
+// grants is what the operator of the page's plugin allows it, once both files are in.
+const grants = "DUCKDB_STORAGE_PLUGINS__SAMPLE__GRANTS=sql:read,sql:write,tables:read"
+
 func serve(t *testing.T, bin string) {
 	t.Helper()
 	data, err := os.MkdirTemp("", "ds") // short, because sockets are in it
@@ -114,7 +117,7 @@ func serve(t *testing.T, bin string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(data) })
-	s, err := service.Start(t.Context(), service.Options{Bin: bin, DataDir: data})
+	s, err := service.Start(t.Context(), service.Options{Bin: bin, DataDir: data, Env: []string{grants}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,8 +32,9 @@
 // A PATH is as in jq: .items[0].name, .items[].name for all of them,
 // .paths["/health"].
 //
-// The answer of every request must be checked by status or problem, a script must
-// check something, and the service may not log an error.
+// The answer of every request must be checked by status or problem, and must be as
+// /openapi.json says. A script must check something, and the service may not log an
+// error.
 package e2e_test
 
 import (
@@ -105,11 +106,12 @@ type command func(j *journey, ts *testscript.TestScript, neg bool, args []string
 
 // journey is the state of one script.
 type journey struct {
-	data    string
-	log     *os.File         // of every service of the script
-	service *service.Service // nil unless it runs
-	flags   []string         // of the last serve
-	keys    map[string]string
+	data     string
+	log      *os.File         // of every service of the script
+	service  *service.Service // nil unless it runs
+	contract *contract        // of a service
+	flags    []string         // of the last serve
+	keys     map[string]string
 
 	answer    *answer // the last one
 	unchecked string  // the request whose answer nobody has looked at

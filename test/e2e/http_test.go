@@ -36,6 +36,7 @@ var httpCommands = map[string]command{
 			ts.Fatalf("the answer of %s was not checked", j.unchecked)
 		}
 		j.answer = j.send(ts, args)
+		ts.Check(j.kept(args[0], j.answer))
 		j.unchecked = j.answer.request
 		_, err := ts.Stdout().Write(j.answer.body)
 		ts.Check(err)

@@ -102,7 +102,12 @@ func TestMetrics(t *testing.T) {
 		waits: 1, holds: 1, busy: 0, depth: 0, left: 0, ended: 0, "http_requests_in_flight": 1, "write_queue_longest_hold_seconds": 0,
 		`http_requests_total{command="buckets.Create",status="2xx"}`: 1, `plugin_state{plugin="tables",state="running"}`: 1,
 		`plugin_restarts_total{plugin="tables"}`: 0, "engine_fatal_errors_total": 0,
+		`command_runs_total{command="buckets.Create",outcome="ok"}`: 1, `command_duration_seconds_count{command="buckets.Create"}`: 1,
+		`plugin_call_duration_seconds_count{plugin="buckets"}`: 1, `plugin_calls_in_flight{plugin="buckets"}`: 0,
 	})
+	if used := before["duckdb_storage_engine_memory_used_bytes"]; used <= 0 || used < before["duckdb_storage_engine_memory_used_largest_bytes"] {
+		t.Errorf("open cells hold %v bytes", used)
+	}
 
 	runs := begin(t, p, strings.ReplaceAll(endless, "%d", "1"))
 	awaitLine(t, admin, func(l line) bool { return l.Holder.HeldSeconds > 0 })

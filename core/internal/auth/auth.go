@@ -31,6 +31,11 @@ type Principal struct {
 // MayUse reports whether the principal may see a project.
 func (p Principal) MayUse(project string) bool { return p.Admin || p.Project == project }
 
+// Allows reports whether the principal may run what takes a permission: the admin
+// everything, and a project's key everything but what is the admin's. In which project
+// it may do so is another question, see MayUse.
+func (p Principal) Allows(permission string) bool { return p.Admin || permission != sdk.AdminOnly }
+
 // NewAdminKey makes a secret for the whole service.
 func NewAdminKey() string { return adminPrefix + secret() }
 
@@ -49,15 +54,24 @@ func Hash(key string) string {
 // Authenticate finds the principal of an Authorization header. The look-up is
 // by hash, so its time tells nothing about the secret.
 func Authenticate(r *registry.Registry, header string) (Principal, error) {
-	scheme, key, _ := strings.Cut(header, " ")
-	if header == "" || !strings.EqualFold(scheme, "Bearer") {
+	key := bearer(header)
+	if key == "" {
 		return Principal{}, sdk.ErrUnauthenticated.Errorf("send a key as Authorization: Bearer <key>")
 	}
-	k, ok := r.Key(Hash(strings.TrimSpace(key)))
+	k, ok := r.Key(Hash(key))
 	if !ok {
 		return Principal{}, sdk.ErrUnauthenticated.Errorf("the key is not valid")
 	}
 	return Principal{Subject: k.Subject, Admin: k.Project == "", Project: k.Project}, nil
+}
+
+// bearer is the key in an Authorization header, or empty.
+func bearer(header string) string {
+	scheme, key, _ := strings.Cut(header, " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(key)
 }
 
 func secret() string {

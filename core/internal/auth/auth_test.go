@@ -52,3 +52,16 @@ func TestAuthenticate(t *testing.T) {
 		t.Error("a key opens a project that is not its own")
 	}
 }
+
+// The admin may do everything, and a project's key all but what is the admin's.
+func TestAllows(t *testing.T) {
+	t.Parallel()
+	for _, permission := range []string{"", sdk.AnyKey, "tables:read", "query:write", sdk.WriteSQL, sdk.AdminOnly} {
+		if !(auth.Principal{Admin: true}).Allows(permission) {
+			t.Errorf("the admin may not %q", permission)
+		}
+		if got, want := (auth.Principal{Project: "1"}).Allows(permission), permission != sdk.AdminOnly; got != want {
+			t.Errorf("a project's key may %q: %v", permission, got)
+		}
+	}
+}

@@ -32,6 +32,10 @@ type Metrics struct {
 	Queue *Queue
 	// HTTP is told of requests.
 	HTTP *HTTP
+	// Jobs is the observer of jobs.
+	Jobs *Jobs
+	// Plugins is the observer of commands and plugins.
+	Plugins *Plugins
 
 	registry *prometheus.Registry
 }
@@ -40,9 +44,11 @@ type Metrics struct {
 func New() *Metrics {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	m := &Metrics{Queue: newQueue(), HTTP: newHTTP(), registry: r}
+	m := &Metrics{Queue: newQueue(), HTTP: newHTTP(), Jobs: newJobs(), Plugins: newPlugins(), registry: r}
 	r.MustRegister(m.Queue.collectors()...)
 	r.MustRegister(m.HTTP.collectors()...)
+	r.MustRegister(m.Jobs.collectors()...)
+	r.MustRegister(m.Plugins.collectors()...)
 	return m
 }
 

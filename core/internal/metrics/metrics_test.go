@@ -2,6 +2,7 @@ package metrics_test
 
 import (
 	"bytes"
+	"context"
 	"flag"
 	"os"
 	"strings"
@@ -13,12 +14,14 @@ import (
 
 	"github.com/keboola/duckdb-storage/core/internal/engine"
 	"github.com/keboola/duckdb-storage/core/internal/metrics"
+	"github.com/keboola/duckdb-storage/core/internal/outbox"
 	"github.com/keboola/duckdb-storage/core/internal/plan"
 	"github.com/keboola/duckdb-storage/core/internal/pluginhost"
 	"github.com/keboola/duckdb-storage/core/internal/queue"
+	"github.com/keboola/duckdb-storage/core/internal/registry"
 )
 
-var update = flag.Bool("update", false, "rewrite testdata/metrics.golden")
+var update = flag.Bool("update", false, "rewrite testdata")
 
 // filled has something of everything.
 func filled() *metrics.Metrics {
@@ -44,7 +47,19 @@ func filled() *metrics.Metrics {
 				Attaches: 6, AttachTime: 1500 * time.Millisecond, DetachedIdle: 7, FatalErrors: 8,
 			}
 		},
+		Events: func() []outbox.Counts {
+			return []outbox.Counts{{Subscriber: "tables", Pending: 1, Delivered: 2, Repeated: 3, Failed: 4}}
+		},
+		Usage: func(context.Context) engine.Usage { return engine.Usage{Memory: 9, Largest: 10, Temp: 11} },
 	})
+	m.Plugins.Ran("tables.Info", pluginhost.OutcomeOK, 2*time.Millisecond)
+	m.Plugins.Ran("tables.Info", pluginhost.OutcomeRefused, time.Millisecond)
+	m.Plugins.Asks("tables")
+	m.Plugins.Asks("tables")
+	m.Plugins.Answered("tables", time.Millisecond)
+	m.Plugins.CalledBack("tables", "Query")
+	m.Jobs.Load(1, 2)
+	m.Jobs.Ended("tables.ImportFile", registry.JobSuccess, time.Second, time.Minute)
 	m.Queue.Waited(false, 0)
 	m.Queue.Waited(true, 2*time.Second)
 	m.Queue.Held(false, time.Hour)

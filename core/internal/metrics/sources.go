@@ -1,11 +1,13 @@
 package metrics
 
 import (
+	"context"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/keboola/duckdb-storage/core/internal/engine"
+	"github.com/keboola/duckdb-storage/core/internal/outbox"
 	"github.com/keboola/duckdb-storage/core/internal/plan"
 	"github.com/keboola/duckdb-storage/core/internal/pluginhost"
 	"github.com/keboola/duckdb-storage/core/internal/queue"
@@ -20,7 +22,9 @@ type Sources struct {
 	Reads         func() plan.Load // of small reads
 	Streams       func() plan.Load // of streams and exports
 	Plugins       func() []pluginhost.Status
+	Events        func() []outbox.Counts
 	Engine        func() engine.Stats
+	Usage         func(context.Context) engine.Usage
 }
 
 // Collect adds what the sources tell to the exposition. It is called once.
@@ -37,6 +41,7 @@ func (s sources) Collect(to chan<- prometheus.Metric) {
 	s.queue(to)
 	s.reads(to)
 	s.plugins(to)
+	s.events(to)
 	s.engine(to)
 }
 
@@ -89,6 +94,10 @@ func (s sources) engine(to chan<- prometheus.Metric) {
 	gauge(to, "engine", "memory_limits_bytes", "Bytes of memory that the open cells may use; over the budget only where each has its least.", float64(e.MemoryLimits))
 	count(to, "engine", "fatal_errors_total", "Errors of DuckDB that closed a cell.", float64(e.FatalErrors))
 	count(to, "engine", "idle_detaches_total", "Catalogs that were closed because nobody used them, or to make room.", float64(e.DetachedIdle))
+	usage := s.Usage(context.Background())
+	gauge(to, "engine", "memory_used_bytes", "Bytes of memory that DuckDB holds for all open cells together.", float64(usage.Memory))
+	gauge(to, "engine", "memory_used_largest_bytes", "Bytes of memory that DuckDB holds for the open cell that has the most.", float64(usage.Largest))
+	gauge(to, "engine", "temp_used_bytes", "Bytes that all open cells together have spilled to disk.", float64(usage.Temp))
 	attach := prometheus.NewDesc(prometheus.BuildFQName(namespace, "engine", "attach_seconds"),
 		"Seconds that it took to open a catalog: attach its file, replay its log, migrate it.", nil, nil)
 	to <- prometheus.MustNewConstSummary(attach, e.Attaches, e.AttachTime.Seconds(), nil)

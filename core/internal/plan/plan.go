@@ -10,6 +10,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"time"
 
 	"github.com/keboola/duckdb-storage/core/internal/disk"
 	"github.com/keboola/duckdb-storage/core/internal/engine"
@@ -39,6 +40,9 @@ type Executor struct {
 	Layout   disk.Layout
 	// Reads admits small reads, Streams what leaves through a pipe or into a file.
 	Reads, Streams Admission
+	// Idle is how long a transaction may wait for its next request, Longest how long it
+	// may last; 0 is a minute and ten minutes. See Transact.
+	Idle, Longest time.Duration
 }
 
 // Answer is what goes to the client. At most one member is set; none is an
@@ -48,17 +52,19 @@ type Answer struct {
 	Stream *Stream
 	File   string // id of the file to send
 	Upload string // id of the file that takes the request's body
+	Job    string // id of the job that the command has started
 }
 
-// Run does what a handler answered. accept is the negotiated media type.
-func (x *Executor) Run(ctx context.Context, target *pluginv1.Target, accept string, resp *pluginv1.InvokeResponse) (Answer, error) {
+// Run does what a handler answered. accept is the negotiated media type; with is
+// committed together with a Unit.
+func (x *Executor) Run(ctx context.Context, target *pluginv1.Target, accept string, resp *pluginv1.InvokeResponse, with ...Along) (Answer, error) {
 	switch r := resp.GetResult().(type) {
 	case *pluginv1.InvokeResponse_Json:
 		return Answer{JSON: r.Json}, nil
 	case *pluginv1.InvokeResponse_Rows:
 		return x.rows(ctx, target, accept, r.Rows)
 	case *pluginv1.InvokeResponse_Unit:
-		out, err := x.Write(ctx, target, r.Unit)
+		out, err := x.Write(ctx, target, r.Unit, with...)
 		return Answer{JSON: out.GetAnswer()}, err
 	case *pluginv1.InvokeResponse_File:
 		return Answer{File: r.File.GetFileId()}, nil
@@ -66,6 +72,8 @@ func (x *Executor) Run(ctx context.Context, target *pluginv1.Target, accept stri
 		return Answer{Upload: r.Upload.GetFileId()}, nil
 	case *pluginv1.InvokeResponse_Export:
 		return x.export(ctx, target, accept, r.Export)
+	case *pluginv1.InvokeResponse_Job:
+		return Answer{Job: r.Job.GetJobId()}, nil
 	case *pluginv1.InvokeResponse_Error:
 		return Answer{}, sdk.ErrorFromProto(r.Error)
 	default:

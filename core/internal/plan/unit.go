@@ -8,11 +8,33 @@ import (
 	"github.com/keboola/duckdb-storage/core/internal/engine"
 	"github.com/keboola/duckdb-storage/sdk"
 	pluginv1 "github.com/keboola/duckdb-storage/sdk/proto/duckdbstorage/plugin/v1"
+	"github.com/keboola/duckdb-storage/sdk/sql"
 )
+
+// Along is what the host commits together with the statements of a plugin: events,
+// for example. It is called in the catalog's turn, after those statements and just
+// before the commit; an error rolls everything back.
+type Along func() ([]sql.Statement, error)
+
+// along runs what the host commits together with a plan.
+func along(s *engine.Session, all []Along) error {
+	for _, with := range all {
+		statements, err := with()
+		if err != nil {
+			return err
+		}
+		for _, st := range statements {
+			if _, err := s.Exec(st); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
 
 // Write runs a Unit as one transaction, in the catalog's turn but for its Stage,
 // which runs before the turn and beside other writes.
-func (x *Executor) Write(ctx context.Context, target *pluginv1.Target, u *pluginv1.Unit) (*pluginv1.WriteResponse, error) {
+func (x *Executor) Write(ctx context.Context, target *pluginv1.Target, u *pluginv1.Unit, with ...Along) (*pluginv1.WriteResponse, error) {
 	w := writer{Executor: x, ctx: ctx, catalog: disk.CatalogName(target.GetProject(), target.GetBranch())}
 	defer w.release()
 	if u.GetLock() != "" {
@@ -40,6 +62,9 @@ func (x *Executor) Write(ctx context.Context, target *pluginv1.Target, u *plugin
 	}
 	var steps []done
 	err = s.Transaction(func() error {
+		if err := contained(s, u); err != nil {
+			return err
+		}
 		if staged {
 			steps, err = w.stage(s, u)
 		} else {
@@ -47,6 +72,12 @@ func (x *Executor) Write(ctx context.Context, target *pluginv1.Target, u *plugin
 		}
 		if err == nil {
 			steps, err = run(s, u.GetStatements(), steps)
+		}
+		if err == nil {
+			err = along(s, with)
+		}
+		if err == nil {
+			err = leaveMark(ctx, s, u, steps)
 		}
 		return err
 	})
@@ -59,7 +90,10 @@ func (x *Executor) Write(ctx context.Context, target *pluginv1.Target, u *plugin
 		out.RowsAffected = append(out.RowsAffected, step.rows)
 	}
 	// Still in this turn of the queue: nobody wrote between the commit and this.
-	out.Answer, err = answer(s, u.GetAnswer(), steps)
+	if out.Answer, err = answer(s, u.GetAnswer(), steps); err != nil && ctx.Err() != nil {
+		s.Close()
+		out.Answer, err = x.answerAfterall(ctx, target, u.GetAnswer(), steps)
+	}
 	return out, err
 }
 
@@ -101,7 +135,27 @@ func (w *writer) stage(s *engine.Session, u *pluginv1.Unit) ([]done, error) {
 		return nil, err
 	}
 	defer now.Close()
+	if err := forgetMarks(w.ctx, now); err != nil {
+		return nil, err
+	}
 	return steps, require(now, u)
+}
+
+// contained refuses a Unit that would end its own transaction.
+func contained(s *engine.Session, u *pluginv1.Unit) error {
+	for _, statements := range [][]*pluginv1.Statement{u.GetStage(), u.GetStatements(), {u.GetAnswer()}} {
+		for _, st := range statements {
+			if err := s.Control(st.GetSql()); err != nil {
+				return err
+			}
+		}
+	}
+	for _, p := range u.GetRequire() {
+		if err := s.Control(p.GetStatement().GetSql()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // require checks the preconditions of a Unit.

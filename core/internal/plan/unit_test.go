@@ -3,6 +3,7 @@ package plan_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -231,5 +232,36 @@ func TestStageFails(t *testing.T) {
 	}
 	if got, err := write(t, h, replacing(6)); err != nil || got != `{"filled":6,"left":6}` {
 		t.Errorf("the next one: %s, %v", got, err)
+	}
+}
+
+// A Unit that would end its own transaction is refused before anything of it runs.
+func TestUnitEndsNoTransaction(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	must(t, h, "CREATE TABLE t (a INTEGER)")
+	add, end := sql.New("INSERT INTO t VALUES (1)"), sql.New("INSERT INTO t VALUES (2); COMMIT")
+	for name, u := range map[string]sdk.Unit{
+		"stage":   {Stage: []sql.Statement{add, end}},
+		"require": {Require: []sdk.Precondition{sdk.Refuse(end, sdk.ErrObjectExists.Errorf("no"))}, Do: []sql.Statement{add}},
+		"do":      {Do: []sql.Statement{add, sql.New("-- all is done\nCOMMIT"), sql.New("BEGIN")}},
+		"answer":  {Do: []sql.Statement{add}, Answer: sql.New("ROLLBACK")},
+	} {
+		if _, err := write(t, h, u); !errors.Is(err, sdk.ErrInvalid) || !strings.Contains(err.Error(), "a Unit is one transaction") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if got := query(t, h, "SELECT count(*) FROM t"); got != "[[0]]" {
+		t.Errorf("what was refused left rows: %s", got)
+	}
+	answer, err := write(t, h, sdk.Unit{
+		Do: []sql.Statement{
+			sql.New(`CREATE TABLE "commit" ("end" VARCHAR)`),
+			sql.New("INSERT INTO commit VALUES ('begin'); INSERT INTO commit VALUES ('; rollback')"), // it cannot be prepared before the one above has run
+		},
+		Answer: sql.New("SELECT string_agg(\"end\", '; use') AS\nbegin FROM commit"),
+	})
+	if answer != `{"begin":"begin; use; rollback"}` || err != nil {
+		t.Errorf("names and literals: %s, %v", answer, err)
 	}
 }

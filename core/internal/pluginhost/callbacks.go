@@ -3,10 +3,111 @@ package pluginhost
 import (
 	"context"
 	"errors"
+	"io"
 
+	"github.com/keboola/duckdb-storage/core/internal/plan"
+	"github.com/keboola/duckdb-storage/core/internal/queue"
 	"github.com/keboola/duckdb-storage/sdk"
 	pluginv1 "github.com/keboola/duckdb-storage/sdk/proto/duckdbstorage/plugin/v1"
 )
+
+// callbacks is what the handlers of one plugin may ask of the host.
+type callbacks struct {
+	pluginv1.UnimplementedHostServiceServer
+	host   *Host
+	plugin string
+}
+
+// use is what a callback does.
+type use struct {
+	callback   string
+	permission string         // that the plugin needs for it, or empty
+	command    *Command       // that it runs, or nil
+	writes     bool           // may change something
+	turn       bool           // takes the catalog's turn of the write queue
+	unit       *pluginv1.Unit // that it writes, or nil
+	transact   bool           // and keeps it between requests
+}
+
+// within finds the invocation of a token, checks that it allows what the callback
+// does, and returns a context that ends with it. What a callback writes is noted
+// before it begins, for the callers as well.
+func (c callbacks) within(ctx context.Context, token string, u use) (*invocation, context.Context, func(), error) {
+	c.host.cfg.Observer.CalledBack(c.plugin, u.callback)
+	c.host.mu.Lock()
+	defer c.host.mu.Unlock()
+	i, err := c.host.running(token)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if err := c.mayUse(i, u); err != nil {
+		return nil, nil, nil, err
+	}
+	if u.turn {
+		i.writing++
+	}
+	i.transact = i.transact || u.transact
+	if u.writes {
+		i.noteWrite()
+	}
+	ctx = plan.WithMark(queue.As(ctx, i.writer()), i.Mark, false)
+	if l := i.leased(); l != nil {
+		ctx = l.Within(ctx)
+	}
+	ctx, cancel := context.WithCancel(c.host.carry(ctx, i))
+	stop := context.AfterFunc(i.ctx, cancel)
+	return i, ctx, func() { stop(); cancel(); c.host.ended(i, u) }, nil
+}
+
+// mayUse reports why a callback is refused. The caller holds Host.mu.
+func (c callbacks) mayUse(i *invocation, u use) error {
+	if i.plugin != c.plugin {
+		return sdk.ErrDenied.Errorf("the call token was given to another plugin than %s", c.plugin).With("plugin", c.plugin)
+	}
+	if u.permission != "" {
+		if err := i.grants.demand(u.permission, "call "+u.callback); err != nil {
+			return err
+		}
+	}
+	if u.command != nil {
+		if err := i.grants.demandCommand(u.command, "call"); err != nil {
+			return err
+		}
+	}
+	if (u.writes || u.turn) && !i.writes {
+		return errReadWrites(i.step)
+	}
+	if err := i.explain.stop(i.step, u); err != nil {
+		return err
+	}
+	if u.turn {
+		return i.mayTakeTurn(u)
+	}
+	return nil
+}
+
+// running finds an invocation whose handler runs. The caller holds Host.mu.
+func (h *Host) running(token string) (*invocation, error) {
+	if token == "" {
+		return nil, sdk.ErrDenied.Errorf("the callback carries no call token; a plugin acts only inside a request")
+	}
+	i, ok := h.invocations[token]
+	if !ok {
+		return nil, sdk.ErrDenied.Errorf("the call token belongs to no running request: it is void once the handler has returned")
+	}
+	return i, nil
+}
+
+// ended notes the end of a callback.
+func (h *Host) ended(i *invocation, u use) {
+	if !u.turn {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	i.writing--
+	i.transact = i.transact && !u.transact
+}
 
 // failure is an error as data. What is no *sdk.Error stays inside the host: the
 // plugin learns only that it is internal.
@@ -15,7 +116,7 @@ func (c callbacks) failure(i *invocation, callback string, err error) *pluginv1.
 	if i != nil {
 		id = i.RequestID
 	}
-	log := c.host.cfg.Logger.With("callback", callback, "request_id", id)
+	log := c.host.cfg.Logger.With("callback", callback, "plugin", c.plugin, "request_id", id)
 	var e *sdk.Error
 	if !errors.As(err, &e) {
 		log.Error("callback failed", "error", err)
@@ -28,7 +129,7 @@ func (c callbacks) failure(i *invocation, callback string, err error) *pluginv1.
 }
 
 func (c callbacks) Query(ctx context.Context, r *pluginv1.QueryRequest) (*pluginv1.QueryResponse, error) {
-	i, ctx, end, err := c.within(ctx, r.GetCallToken(), false)
+	i, ctx, end, err := c.within(ctx, r.GetCallToken(), use{callback: "Query", permission: sdk.ReadSQL})
 	if err != nil {
 		return &pluginv1.QueryResponse{Error: c.failure(nil, "Query", err)}, nil
 	}
@@ -41,24 +142,37 @@ func (c callbacks) Query(ctx context.Context, r *pluginv1.QueryRequest) (*plugin
 }
 
 func (c callbacks) Write(ctx context.Context, r *pluginv1.WriteRequest) (*pluginv1.WriteResponse, error) {
-	i, ctx, end, err := c.within(ctx, r.GetCallToken(), true)
+	i, ctx, end, err := c.within(ctx, r.GetCallToken(), use{callback: "Write", permission: sdk.WriteSQL, writes: true, turn: true, unit: r.GetUnit()})
 	if err != nil {
 		return &pluginv1.WriteResponse{Error: c.failure(nil, "Write", err)}, nil
 	}
 	defer end()
-	out, err := c.host.cfg.Executor.Write(ctx, i.Target, r.GetUnit())
+	out, err := c.write(ctx, i, r.GetUnit())
 	if err != nil {
 		return &pluginv1.WriteResponse{Error: c.failure(i, "Write", err)}, nil
 	}
 	return out, nil
 }
 
+// write runs a Unit together with its events.
+func (c callbacks) write(ctx context.Context, i *invocation, u *pluginv1.Unit) (*pluginv1.WriteResponse, error) {
+	if err := i.grants.demandUnit(u); err != nil {
+		return nil, err
+	}
+	events, err := c.host.emit(i.run, u.GetEvents())
+	if err != nil {
+		return nil, err
+	}
+	defer events.committed()
+	return c.host.cfg.Executor.Write(ctx, i.Target, u, events.along()...)
+}
+
 func (c callbacks) Call(ctx context.Context, r *pluginv1.CallRequest) (*pluginv1.CallResponse, error) {
-	called, err := c.host.table.command(r.GetCommand())
+	called, err := c.host.Table().command(r.GetCommand())
 	if err != nil {
 		return &pluginv1.CallResponse{Error: c.failure(nil, "Call", err)}, nil
 	}
-	i, ctx, end, err := c.within(ctx, r.GetCallToken(), isWrite(called))
+	i, ctx, end, err := c.within(ctx, r.GetCallToken(), use{callback: "Call", command: called, writes: isWrite(called), turn: isWrite(called)})
 	if err != nil {
 		return &pluginv1.CallResponse{Error: c.failure(nil, "Call", err)}, nil
 	}
@@ -70,8 +184,36 @@ func (c callbacks) Call(ctx context.Context, r *pluginv1.CallRequest) (*pluginv1
 	return &pluginv1.CallResponse{Json: out}, nil
 }
 
+// call runs another command for the caller of this one and returns its JSON.
+func (c callbacks) call(ctx context.Context, i *invocation, command string, payload []byte) ([]byte, error) {
+	call := i.Call
+	call.Command, call.Payload, call.Accept = command, payload, "application/json"
+	answer, err := c.host.invoke(ctx, call, i.run)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case answer.Stream != nil:
+		defer answer.Stream.Body.Close()
+		return readInline(answer.Stream.Body, command)
+	case answer.File != "" || answer.Upload != "":
+		return nil, sdk.ErrUnsupported.Errorf("command %s moves bytes and cannot be called by another command", command)
+	}
+	return answer.JSON, nil
+}
+
+// readInline reads the rows of a called command, which travel in a message.
+func readInline(body io.Reader, command string) ([]byte, error) {
+	const maxBytes = 1 << 20
+	out, err := io.ReadAll(io.LimitReader(body, maxBytes+1))
+	if err == nil && len(out) > maxBytes {
+		err = sdk.ErrTooLarge.Errorf("the rows of %s are over %d bytes", command, maxBytes)
+	}
+	return out, err
+}
+
 func (c callbacks) Lease(ctx context.Context, r *pluginv1.LeaseRequest) (*pluginv1.LeaseResponse, error) {
-	i, ctx, end, err := c.within(ctx, r.GetCallToken(), false)
+	i, ctx, end, err := c.within(ctx, r.GetCallToken(), use{callback: "Lease"})
 	if err != nil {
 		return &pluginv1.LeaseResponse{Error: c.failure(nil, "Lease", err)}, nil
 	}
@@ -80,49 +222,4 @@ func (c callbacks) Lease(ctx context.Context, r *pluginv1.LeaseRequest) (*plugin
 		return &pluginv1.LeaseResponse{Error: c.failure(i, "Lease", err)}, nil
 	}
 	return &pluginv1.LeaseResponse{}, nil
-}
-
-func (c callbacks) CreateFile(ctx context.Context, r *pluginv1.CreateFileRequest) (*pluginv1.CreateFileResponse, error) {
-	f, e := c.file(ctx, r.GetCallToken(), "CreateFile", true, func(ctx context.Context, project string) (*pluginv1.File, error) {
-		return c.host.cfg.Executor.CreateFile(ctx, project, r.GetSpec())
-	})
-	return &pluginv1.CreateFileResponse{File: f, Error: e}, nil
-}
-
-func (c callbacks) GetFile(ctx context.Context, r *pluginv1.GetFileRequest) (*pluginv1.GetFileResponse, error) {
-	f, e := c.file(ctx, r.GetCallToken(), "GetFile", false, func(ctx context.Context, project string) (*pluginv1.File, error) {
-		return c.host.cfg.Executor.GetFile(ctx, project, r.GetFileId())
-	})
-	return &pluginv1.GetFileResponse{File: f, Error: e}, nil
-}
-
-func (c callbacks) RegisterFile(ctx context.Context, r *pluginv1.RegisterFileRequest) (*pluginv1.RegisterFileResponse, error) {
-	f, e := c.file(ctx, r.GetCallToken(), "RegisterFile", true, func(ctx context.Context, project string) (*pluginv1.File, error) {
-		if r.GetFileId() != "" {
-			return c.host.cfg.Executor.RegisterFile(ctx, project, r.GetFileId())
-		}
-		return c.host.cfg.Executor.RegisterPath(ctx, project, r.GetStagingPath(), r.GetSpec())
-	})
-	return &pluginv1.RegisterFileResponse{File: f, Error: e}, nil
-}
-
-func (c callbacks) DeleteFile(ctx context.Context, r *pluginv1.DeleteFileRequest) (*pluginv1.DeleteFileResponse, error) {
-	_, e := c.file(ctx, r.GetCallToken(), "DeleteFile", true, func(ctx context.Context, project string) (*pluginv1.File, error) {
-		return nil, c.host.cfg.Executor.DeleteFile(ctx, project, r.GetFileId())
-	})
-	return &pluginv1.DeleteFileResponse{Error: e}, nil
-}
-
-// file runs one of the file callbacks for the project of the invocation.
-func (c callbacks) file(ctx context.Context, token, callback string, writes bool, fn func(ctx context.Context, project string) (*pluginv1.File, error)) (*pluginv1.File, *pluginv1.Error) {
-	i, ctx, end, err := c.within(ctx, token, writes)
-	if err != nil {
-		return nil, c.failure(nil, callback, err)
-	}
-	defer end()
-	f, err := fn(ctx, i.Target.GetProject())
-	if err != nil {
-		return nil, c.failure(i, callback, err)
-	}
-	return f, nil
 }

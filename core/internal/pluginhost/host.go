@@ -5,6 +5,10 @@
 // list of commands serve all. [Host.Invoke] checks the input against the
 // declared schema, asks the plugin for its plan and lets the plan package do it.
 //
+// What runs is one world: plugins, table, hooks, events. [Host.Reload] builds the next
+// one beside it, checks it, and swaps a pointer; whoever works in the old world ends
+// there. A world with a new fault is never entered.
+//
 // A plugin acts only inside an invocation: each carries a token, every callback
 // shows it, and the host knows from it who asks, for which catalog, and whether
 // the request still runs. A plugin that cannot be loaded is reported and left
@@ -12,203 +16,219 @@
 package pluginhost
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"os"
-	"path/filepath"
-	"slices"
-	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/keboola/duckdb-storage/core/internal/outbox"
 	"github.com/keboola/duckdb-storage/core/internal/plan"
-	"github.com/keboola/duckdb-storage/core/internal/pluginhost/process"
 	"github.com/keboola/duckdb-storage/sdk"
-	pluginv1 "github.com/keboola/duckdb-storage/sdk/proto/duckdbstorage/plugin/v1"
 )
 
-// binaryPrefix is how a plugin's executable is named in the plugin directory.
-const binaryPrefix = "plugin-"
+// defaultDrain is how long a plugin that goes away may work on what it has begun.
+const defaultDrain = 30 * time.Second
 
 // Config says which plugins to load.
 type Config struct {
 	// Dir holds executables called plugin-<name>.
 	Dir string
-	// Disabled names plugins that answer 501.
-	Disabled map[string]bool
-	// RuntimeDir takes the sockets.
+	// Plugins are the settings of plugins, by name. Each of them is expected to be there.
+	Plugins map[string]Settings
+	// Defaults are the settings of others, should they be in Dir. One that is in neither
+	// has no grants.
+	Defaults map[string]Settings
+	// RuntimeDir takes the sockets, and a copy of each executable that runs.
 	RuntimeDir string
 	Logger     hclog.Logger
 	Executor   *plan.Executor
+	// Jobs runs commands in the background; nil is a host that only describes plugins.
+	Jobs Jobs
+	// Observer is told what commands and plugins do; nil tells nobody.
+	Observer Observer
+	// Drain is how long a plugin that a reload takes away may work on what it has
+	// begun; 30 s.
+	Drain time.Duration
+}
+
+// Settings are what the operator says of one plugin.
+type Settings struct {
+	// Off keeps the plugin from running; its routes answer 501.
+	Off bool
+	// Path of the executable; the default is plugin-<name> in Config.Dir.
+	Path string
+	// SHA256 that the executable must have, in lower-case hex; empty is any.
+	SHA256 string
+	// JSON is what the plugin itself is set to, an object; nil is nothing.
+	JSON []byte
+	// Grants are permissions that the plugin has beyond its own area.
+	Grants []string
+	// Routes are prefixes of paths that its routes may have beyond /x/<name>/, as they are
+	// declared: /reports, or {catalog}/reports.
+	Routes []string
+	// Product marks an area of the product: of two plugins that claim one thing it wins.
+	Product bool
+	// Reattach is a file that says where the plugin runs already, for debugging.
+	Reattach string
 }
 
 // Host holds the running plugins and the table of commands.
 type Host struct {
 	cfg   Config
-	table *Table
+	local []*member // the core's own, in every world
+
+	current  atomic.Pointer[world]
+	changing chan struct{} // full while somebody changes the world
+	settings settings      // of the current world; of whoever changes it
+	closed   bool          // likewise
+
+	life     context.Context // ended by Close: a change that is being made is given up
+	finish   context.CancelFunc
+	patience context.Context // ended when a caller of Close has none left
+	hurry    context.CancelFunc
+	leaving  sync.WaitGroup // plugins of old worlds
+
+	events *outbox.Dispatcher
 
 	mu          sync.Mutex
 	invocations map[string]*invocation // by token
-	processes   map[string]*process.Process
-	failed      map[string]error
-	disabled    map[string]*pluginv1.DescribeResponse // nil for one that is not there
 }
 
-// Open starts every plugin, in parallel, and adds the core's own.
+// settings are what a reload may change.
+type settings struct {
+	dir      string
+	plugins  map[string]Settings
+	defaults map[string]Settings
+	again    string // a plugin that is started anew although nothing has changed
+}
+
+func (c Config) settings() settings {
+	return settings{dir: c.Dir, plugins: c.Plugins, defaults: c.Defaults}
+}
+
+// of returns the settings of one plugin.
+func (s settings) of(name string) Settings {
+	out, ok := s.plugins[name]
+	if !ok {
+		out = s.defaults[name]
+	}
+	if out.Path == "" {
+		out.Path = DefaultPath(s.dir, name)
+	}
+	return out
+}
+
+// Open starts every plugin, in parallel, and adds the core's own. A plugin that
+// cannot be loaded is reported by Plugins; the error is about what the operator must
+// put right first: no directory of plugins, or a plugin that is switched off although
+// another cannot do without it.
 func Open(ctx context.Context, cfg Config, core ...*sdk.Plugin) (*Host, error) {
-	h := &Host{
-		cfg: cfg, table: newTable(), invocations: map[string]*invocation{},
-		processes: map[string]*process.Process{}, failed: map[string]error{}, disabled: map[string]*pluginv1.DescribeResponse{},
+	cfg.Drain = cmp.Or(cfg.Drain, defaultDrain)
+	if cfg.Observer == nil {
+		cfg.Observer = unobserved{}
 	}
-	for name, off := range cfg.Disabled {
-		if off {
-			h.disabled[name] = nil
-		}
-	}
+	h := &Host{cfg: cfg, changing: make(chan struct{}, 1), invocations: map[string]*invocation{}}
+	h.life, h.finish = context.WithCancel(context.Background())
+	h.patience, h.hurry = context.WithCancel(context.Background())
+	// Until the first world is there, a plugin that comes up finds no command.
+	h.current.Store(emptyWorld())
 	for _, p := range core {
-		p.SetLogger(cfg.Logger.Named("core"))
-		if err := h.table.add(p.Describe(), local{p, callbacks{h}}); err != nil {
+		m, err := h.inProcess(p)
+		if err != nil {
 			return nil, err
 		}
+		h.local = append(h.local, m)
 	}
-	paths, err := Binaries(cfg.Dir)
-	if err != nil {
+	if err := agree(h.local); err != nil {
 		return nil, err
 	}
-	h.start(ctx, paths)
-	for _, name := range slices.Sorted(maps.Keys(paths)) {
-		h.load(ctx, name)
+	h.events = h.openEvents()
+	if err := h.change(ctx, func(settings) (settings, error) { return cfg.settings(), nil }, openly); err != nil {
+		var refused *Refused
+		if errors.As(err, &refused) {
+			err = errors.Join(refused.Faults...)
+		}
+		return nil, errors.Join(err, h.Close(ctx))
 	}
 	return h, nil
 }
 
-// Binaries lists the plugins of a directory: name and path.
-func Binaries(dir string) (map[string]string, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, fmt.Errorf("read the plugin directory: %w (set --plugin-dir)", err)
-	}
-	out := map[string]string{}
-	for _, e := range entries {
-		if name, ok := strings.CutPrefix(e.Name(), binaryPrefix); ok && !e.IsDir() {
-			out[name] = filepath.Join(dir, e.Name())
-		}
-	}
-	return out, nil
-}
+// world is what runs now. Whoever asks more than one thing of it asks once for it.
+func (h *Host) world() *world { return h.current.Load() }
 
-// start runs the processes side by side.
-func (h *Host) start(ctx context.Context, paths map[string]string) {
-	var wg sync.WaitGroup
-	for name, path := range paths {
-		wg.Go(func() {
-			p, err := process.Start(ctx, process.Config{
-				Name: name, Path: path, RuntimeDir: h.cfg.RuntimeDir, Host: callbacks{h}, Logger: h.cfg.Logger.Named(name),
-			})
-			h.mu.Lock()
-			defer h.mu.Unlock()
-			if err != nil {
-				h.failed[name] = err
-				return
-			}
-			h.processes[name] = p
-		})
-	}
-	wg.Wait()
-}
-
-// load adds a started plugin to the table. One that is disabled was started
-// only to learn which routes are its: they answer 501 and not 404, which on a
-// DELETE would read as "already gone".
-func (h *Host) load(ctx context.Context, name string) {
-	p := h.processes[name]
-	if p == nil {
-		h.cfg.Logger.Error("plugin does not start", "plugin", name, "error", h.failed[name])
-		return
-	}
-	var owner invoker = p
-	_, off := h.disabled[name]
-	if off {
-		owner = disabled(name)
-		h.disabled[name] = p.Description()
-	}
-	err := h.table.add(p.Description(), owner)
-	if err != nil {
-		h.failed[name] = err
-		h.cfg.Logger.Error("plugin is not loaded", "plugin", name, "error", err)
-	}
-	if err != nil || off {
-		delete(h.processes, name)
-		if err := p.Stop(ctx); err != nil {
-			h.cfg.Logger.Warn("plugin did not stop in order", "plugin", name, "error", err)
-		}
-	}
-}
-
-// Table returns what the service can do.
-func (h *Host) Table() *Table { return h.table }
-
-// Status is a plugin as operators see it.
-type Status struct {
-	Name, Version, State, Detail string
-	Restarts                     int
-	Commands                     int
-}
+// Table returns what the service can do. It is another one after a reload.
+func (h *Host) Table() *Table { return h.world().table }
 
 // Plugins tells the state of every plugin, by name.
 func (h *Host) Plugins() []Status {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	var out []Status
-	for name, p := range h.processes {
-		s := p.Status()
-		out = append(out, Status{
-			Name: name, Version: s.Version, State: string(s.State), Detail: s.LastError,
-			Restarts: s.Restarts, Commands: len(p.Description().GetCommands()),
-		})
+	out := []Status{}
+	for _, m := range h.world().sorted() {
+		out = append(out, m.status())
 	}
-	for name, err := range h.failed {
-		out = append(out, Status{Name: name, State: string(process.StateFailed), Detail: err.Error()})
-	}
-	for name, d := range h.disabled {
-		if h.failed[name] == nil {
-			out = append(out, Status{Name: name, Version: d.GetVersion(), State: "disabled", Commands: len(d.GetCommands())})
-		}
-	}
-	slices.SortFunc(out, func(a, b Status) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }
 
+// Plugin tells the state of one plugin.
+func (h *Host) Plugin(name string) (Status, error) {
+	m, ok := h.world().members[name]
+	if !ok {
+		return Status{}, ErrUnknown.Errorf("there is no plugin %q; GET /admin/plugins lists them", name)
+	}
+	return m.status(), nil
+}
+
+// Unrouted explains why a path leads nowhere: a plugin that never said which routes
+// it has may be the one that answers it. The error is nil if no plugin may.
+func (h *Host) Unrouted(path string) error { return h.world().unrouted(path) }
+
 // Close drains and ends every plugin; ctx bounds the draining. It may be called twice.
 func (h *Host) Close(ctx context.Context) error {
-	h.mu.Lock()
-	processes := slices.Collect(maps.Values(h.processes))
-	h.mu.Unlock()
-	errs := make([]error, len(processes))
+	h.finish()
+	h.changing <- struct{}{}
+	defer func() { <-h.changing }()
+	h.closed = true
+	defer context.AfterFunc(ctx, h.hurry)()
+	h.events.Close(ctx)
+	members := h.world().sorted()
+	errs := make([]error, len(members))
 	var wg sync.WaitGroup
-	for i, p := range processes {
-		wg.Go(func() { errs[i] = p.Stop(ctx) })
+	for i, m := range members {
+		wg.Go(func() { errs[i] = m.stop(ctx) })
 	}
 	wg.Wait()
+	h.leaving.Wait()
 	return errors.Join(errs...)
 }
 
-// local answers the commands of the core, which live in this process.
-type local struct {
-	plugin *sdk.Plugin
-	host   callbacks
+// agree reports conflicts among the core's own.
+func agree(core []*member) error {
+	t := newTable()
+	for _, m := range core {
+		if conflicts := t.add(m); len(conflicts) > 0 {
+			return fmt.Errorf("the service's own %s: %w", m.name, joined(conflicts))
+		}
+	}
+	return nil
 }
 
-func (l local) Invoke(ctx context.Context, req *pluginv1.InvokeRequest) (*pluginv1.InvokeResponse, error) {
-	return l.plugin.Invoke(ctx, l.host, req), nil
-}
-
-// disabled answers for a plugin that the operator switched off.
-type disabled string
-
-func (d disabled) Invoke(_ context.Context, req *pluginv1.InvokeRequest) (*pluginv1.InvokeResponse, error) {
-	return nil, sdk.ErrPluginOff.Errorf("command %s belongs to plugin %s, which is disabled in the configuration", req.GetCommand(), string(d))
+// inProcess makes a member of the core's own commands. Everything is granted to it,
+// unless it is configured otherwise.
+func (h *Host) inProcess(p *sdk.Plugin) (*member, error) {
+	p.SetLogger(h.cfg.Logger.Named("core"))
+	m := &member{name: p.Describe().GetName(), description: p.Describe(), core: true}
+	m.answerer = local{p, sdk.InProcess(callbacks{host: h, plugin: m.name})}
+	m.grants = grants{plugin: m.name, granted: []string{everything}, trusted: true}
+	if s, ok := h.cfg.Plugins[m.name]; ok {
+		m.grants = grants{plugin: m.name, granted: s.Grants, trusted: s.Product}
+	}
+	faults := m.compile()
+	if len(faults) > 0 {
+		return nil, fmt.Errorf("the service's own %s: %w", m.name, joined(faults))
+	}
+	return m, nil
 }

@@ -88,6 +88,8 @@ func TestInputIsValidated(t *testing.T) {
 		{`{"name":1}`, []pluginhost.Violation{{Pointer: "/name", Detail: "got number, want string"}}},
 		{`{"name":"a","inner":[{"key":"k"},{}]}`, []pluginhost.Violation{{Pointer: "/inner/1/key", Detail: "is required"}}},
 		{`[]`, []pluginhost.Violation{{Pointer: "", Detail: "got array, want object"}}},
+		{`{"name":"a","count":1e99999999}`, []pluginhost.Violation{{Pointer: "/count", Detail: "the number is out of range"}}},
+		{`{"name":"a","inner":[{"key":-1E-1001}]}`, []pluginhost.Violation{{Pointer: "/inner/0/key", Detail: "the number is out of range"}}},
 	} {
 		_, err := h.Invoke(t.Context(), call("x.Do", tc.payload, false))
 		var invalid *pluginhost.InputError
@@ -208,20 +210,6 @@ func TestReadsCannotWrite(t *testing.T) {
 	}
 }
 
-func TestCallsHaveAFloor(t *testing.T) {
-	t.Parallel()
-	again := command[output]("x.Again")
-	depth := 0
-	p := sdk.New("x", "1.0.0")
-	sdk.Handle(p, again, func(c *sdk.Context, in input) (output, error) {
-		depth++
-		return sdk.Call(c, again, in)
-	})
-	if _, err := host(t, p).Invoke(t.Context(), call("x.Again", `{"name":"a"}`, false)); !errors.Is(err, sdk.ErrConflict) || depth != 8 {
-		t.Errorf("%d deep: %v", depth, err)
-	}
-}
-
 func TestFaultsOfAHandler(t *testing.T) {
 	t.Parallel()
 	p := sdk.New("x", "1.0.0")
@@ -263,7 +251,7 @@ func TestBrokenPluginsDoNotStopTheHost(t *testing.T) {
 	}
 	t.Cleanup(func() { os.RemoveAll(runtime) })
 	h, err := pluginhost.Open(t.Context(), pluginhost.Config{
-		Dir: dir, RuntimeDir: runtime, Disabled: map[string]bool{"absent": true}, Logger: hclog.NewNullLogger(), Executor: &plan.Executor{},
+		Dir: dir, RuntimeDir: runtime, Plugins: map[string]pluginhost.Settings{"absent": {Off: true}}, Logger: hclog.NewNullLogger(), Executor: &plan.Executor{},
 	}, good)
 	if err != nil {
 		t.Fatal(err)

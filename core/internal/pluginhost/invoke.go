@@ -4,7 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"io"
+	"time"
 
 	"github.com/keboola/duckdb-storage/core/internal/auth"
 	"github.com/keboola/duckdb-storage/core/internal/plan"
@@ -12,9 +12,6 @@ import (
 	"github.com/keboola/duckdb-storage/sdk"
 	pluginv1 "github.com/keboola/duckdb-storage/sdk/proto/duckdbstorage/plugin/v1"
 )
-
-// maxDepth bounds commands that call commands.
-const maxDepth = 8
 
 // Call is a request for a command.
 type Call struct {
@@ -24,6 +21,13 @@ type Call struct {
 	Target    *pluginv1.Target
 	Accept    string // negotiated media type of the answer
 	RequestID string
+	RunID     string // of the job run at Keboola that the request belongs to, or empty
+	Depth     int    // of the calls, jobs and events that led to it: they count against the depth of calls
+
+	// Mark is left by what the call writes; nil leaves none.
+	Mark *plan.Mark
+
+	explain *explaining // the plan is to be shown; nil when it is to be done
 }
 
 // writer is how the write queue knows the call.
@@ -31,93 +35,107 @@ func (c Call) writer() queue.Writer {
 	return queue.Writer{Command: c.Command, RequestID: c.RequestID}
 }
 
-// invocation is a call whose handler runs.
-type invocation struct {
-	Call
-	ctx    context.Context
-	caller *invocation // nil for a request
-	writes bool        // declared with sdk.Writes
-
-	// Guarded by Host.mu.
-	wrote   bool // a callback may have changed something
-	writing int  // callbacks that run and may change something
-	leasing bool // a Lease callback waits
-	lease   *queue.Lease
-}
-
-func (i *invocation) depth() int {
-	n := 0
-	for ; i != nil; i = i.caller {
-		n++
-	}
-	return n
-}
-
-// Invoke runs a command: it validates the input, asks the plugin for its plan
-// and does what the plan says.
+// Invoke runs a command: it validates the input, asks the hooks on the command, asks
+// the plugin for its plan and does what the plan says.
 func (h *Host) Invoke(ctx context.Context, call Call) (plan.Answer, error) {
 	return h.invoke(ctx, call, nil)
 }
 
-func (h *Host) invoke(ctx context.Context, call Call, caller *invocation) (plan.Answer, error) {
-	ctx = queue.As(ctx, call.writer())
-	c, err := h.table.command(call.Command)
+func (h *Host) invoke(ctx context.Context, call Call, caller *run) (_ plan.Answer, err error) {
+	ctx = plan.WithMark(queue.As(ctx, call.writer()), call.Mark, caller == nil)
+	c, err := h.Table().command(call.Command)
 	if err != nil {
 		return plan.Answer{}, err
 	}
-	// Here as well as at the door, so that a plugin cannot lend a project's key more
-	// than it has.
-	if c.GetPermission() == sdk.AdminOnly && !call.Principal.Admin {
-		return plan.Answer{}, sdk.ErrDenied.Errorf("%s needs the admin key", c.GetName())
-	}
-	if err := c.validate(call.Payload); err != nil {
+	defer func(start time.Time) { h.cfg.Observer.Ran(c.GetName(), outcome(err), time.Since(start)) }(time.Now())
+	if err := h.admit(c, call); err != nil {
 		return plan.Answer{}, err
 	}
-	done, err := h.ask(ctx, c, call, caller)
-	if errors.Is(err, sdk.ErrPluginDied) && !done.wrote && ctx.Err() == nil {
-		// A handler that has written nothing left nothing behind: its next process
-		// can answer. Once, because the request itself may be what killed it. It
-		// takes its lease anew, in its turn.
-		h.cfg.Logger.Warn("asking again after a plugin died", "plugin", c.Plugin, "command", call.Command, "request_id", call.RequestID, "error", err)
-		done.release()
-		done, err = h.ask(ctx, c, call, caller)
-	}
-	defer done.release() // after the plan
+	r, err := h.newRun(c, call, caller)
 	if err != nil {
 		return plan.Answer{}, err
 	}
-	if plan.Writes(done.resp) && !isWrite(c) {
-		return plan.Answer{}, errReadWrites(c.GetName())
+	defer h.release(r) // after the plan
+	if err := h.before(ctx, r); err != nil {
+		return plan.Answer{}, err
 	}
-	return h.cfg.Executor.Run(done.join(ctx), call.Target, call.Accept, done.resp)
+	resp, err := h.answer(ctx, c, r)
+	if err != nil {
+		return plan.Answer{}, err
+	}
+	events, err := h.emit(r, resp.GetUnit().GetEvents())
+	if err != nil {
+		return plan.Answer{}, err
+	}
+	defer events.committed()
+	return h.cfg.Executor.Run(h.joined(ctx, r), call.Target, call.Accept, resp, events.along()...)
+}
+
+// admit checks that the caller may run a command, and its input. It is done here as
+// well as at the door, so that a plugin cannot lend a project's key more than it has.
+func (h *Host) admit(c *Command, call Call) error {
+	switch permission := c.GetPermission(); {
+	case call.Principal.Allows(permission):
+		return c.validate(call.Payload)
+	case permission == sdk.AdminOnly:
+		return sdk.ErrDenied.Errorf("%s needs the admin key", c.GetName())
+	default:
+		return sdk.ErrDenied.Errorf("%s takes the permission %s, which the key %s does not have", c.GetName(), permission, call.Principal.Subject)
+	}
+}
+
+// newRun makes the run of a command. It returns Conflict for a chain without end.
+func (h *Host) newRun(c *Command, call Call, caller *run) (*run, error) {
+	r := &run{Call: call, step: c.GetName(), plugin: c.Plugin, grants: h.grantsOf(c.Plugin), world: h.world(), caller: caller, writes: isWrite(c)}
+	return r, r.bounded()
+}
+
+// answer asks the handler for its plan, and checks that the plugin may have it done.
+func (h *Host) answer(ctx context.Context, c *Command, r *run) (*pluginv1.InvokeResponse, error) {
+	resp, err := h.ask(ctx, c, r)
+	if errors.Is(err, sdk.ErrPluginDied) && ctx.Err() == nil && h.again(r) {
+		// A handler that has written nothing left nothing behind: its next process can
+		// answer. Once, because the request itself may be what killed it.
+		h.cfg.Logger.Warn("asking again after a plugin died", "plugin", c.Plugin, "command", r.Command, "request_id", r.RequestID, "error", err)
+		resp, err = h.ask(ctx, c, r)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if plan.Writes(resp) && !r.writes {
+		return nil, errReadWrites(r.step)
+	}
+	return resp, r.grants.demandPlan(r.step, resp)
 }
 
 func isWrite(c *Command) bool { return c.GetEffect() == pluginv1.Effect_EFFECT_WRITE }
 
-func errReadWrites(command string) error {
-	return sdk.ErrDenied.Errorf("%s is declared as a read and must not write; its author adds sdk.Writes", command)
+func errReadWrites(step string) error {
+	return sdk.ErrDenied.Errorf("%s is declared as a read and must not write; its author adds sdk.Writes", step)
 }
 
-// handled is a handler that has returned, with what its callbacks left.
-type handled struct {
-	resp  *pluginv1.InvokeResponse
-	wrote bool         // a callback may have changed something
-	lease *queue.Lease // or nil
-}
-
-// ask runs the handler.
-func (h *Host) ask(ctx context.Context, c *Command, call Call, caller *invocation) (handled, error) {
-	handling, end := context.WithCancel(ctx)
-	defer end()
-	token := h.begin(&invocation{Call: call, ctx: handling, caller: caller, writes: isWrite(c)})
-	resp, err := c.owner.Invoke(handling, &pluginv1.InvokeRequest{
-		Command: call.Command, Payload: call.Payload, CallToken: token, RequestId: call.RequestID,
-		Target: call.Target, Accept: call.Accept,
-		Principal: &pluginv1.Principal{Subject: call.Principal.Subject, Admin: call.Principal.Admin},
+// ask runs the handler of a command.
+func (h *Host) ask(ctx context.Context, c *Command, r *run) (resp *pluginv1.InvokeResponse, err error) {
+	h.asking(ctx, r, func(ctx context.Context, req *pluginv1.InvokeRequest) {
+		resp, err = c.owner.Invoke(ctx, req)
 	})
-	// The handler is done: a callback that comes now is refused or interrupted.
-	i := h.end(token)
-	return handled{resp: resp, wrote: i.wrote, lease: i.lease}, err
+	return resp, err
+}
+
+// asking calls a plugin with a token that is valid meanwhile: a callback that comes
+// later is refused, and one that runs is interrupted.
+func (h *Host) asking(ctx context.Context, r *run, call func(context.Context, *pluginv1.InvokeRequest)) {
+	handling, end := context.WithCancel(h.joined(ctx, r))
+	defer end()
+	token := h.begin(&invocation{run: r, ctx: handling})
+	defer h.end(token)
+	h.cfg.Observer.Asks(r.plugin)
+	defer func(start time.Time) { h.cfg.Observer.Answered(r.plugin, time.Since(start)) }(time.Now())
+	call(handling, &pluginv1.InvokeRequest{
+		Command: r.Command, Payload: r.Payload, CallToken: token, RequestId: r.RequestID, RunId: r.RunID,
+		Target: r.Target, Accept: r.Accept,
+		Principal: &pluginv1.Principal{Subject: r.Principal.Subject, Admin: r.Principal.Admin, Project: r.Principal.Project},
+	})
 }
 
 func (h *Host) begin(i *invocation) (token string) {
@@ -128,91 +146,45 @@ func (h *Host) begin(i *invocation) (token string) {
 	return token
 }
 
-// end closes an invocation and returns what became of it.
-func (h *Host) end(token string) invocation {
+func (h *Host) end(token string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	i := *h.invocations[token]
 	delete(h.invocations, token)
-	return i
 }
 
-// callbacks is what a handler may ask of the host.
-type callbacks struct{ host *Host }
-
-// within finds the invocation of a token and a context that ends with it. A
-// callback that writes is noted before it begins, for the callers as well.
-func (c callbacks) within(ctx context.Context, token string, writes bool) (*invocation, context.Context, func(), error) {
-	c.host.mu.Lock()
-	defer c.host.mu.Unlock()
-	i, err := c.host.running(token)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	if writes {
-		if err := i.mayWrite(); err != nil {
-			return nil, nil, nil, err
-		}
-		i.writing++
-	}
-	for up := i; writes && up != nil; up = up.caller {
-		up.wrote = true
-	}
-	ctx = queue.As(ctx, i.writer())
-	if l := i.leased(); l != nil {
-		ctx = l.Within(ctx)
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(i.ctx, cancel)
-	return i, ctx, func() { stop(); cancel(); c.host.ended(i, writes) }, nil
-}
-
-// running finds an invocation whose handler runs. The caller holds Host.mu.
-func (h *Host) running(token string) (*invocation, error) {
-	i, ok := h.invocations[token]
-	if !ok {
-		return nil, sdk.ErrDenied.Errorf("the call token belongs to no running request")
-	}
-	return i, nil
-}
-
-// ended notes the end of a callback.
-func (h *Host) ended(i *invocation, writes bool) {
-	if !writes {
-		return
-	}
+// again prepares a run for another process, if its handler has written nothing. A
+// lease that the handler took goes back, and is taken anew in its turn; that of the
+// host stays, and with it holds what the hooks have found.
+func (h *Host) again(r *run) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	i.writing--
+	if r.wrote {
+		return false
+	}
+	r.asked = false
+	if r.lease != nil && !r.hosted {
+		r.lease.Release()
+		r.lease = nil
+	}
+	return true
 }
 
-// call runs another command for the caller of this one and returns its JSON.
-func (c callbacks) call(ctx context.Context, i *invocation, command string, payload []byte) ([]byte, error) {
-	if i.depth() >= maxDepth {
-		return nil, sdk.ErrConflict.Errorf("commands call each other more than %d deep", maxDepth)
+// joined returns a context in which writers join the lease of the run. That of a
+// caller is in the context already.
+func (h *Host) joined(ctx context.Context, r *run) context.Context {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if r.lease == nil {
+		return ctx
 	}
-	call := i.Call
-	call.Command, call.Payload, call.Accept = command, payload, "application/json"
-	answer, err := c.host.invoke(ctx, call, i)
-	if err != nil {
-		return nil, err
-	}
-	switch {
-	case answer.Stream != nil:
-		defer answer.Stream.Body.Close()
-		return readInline(answer.Stream.Body, command)
-	case answer.File != "" || answer.Upload != "":
-		return nil, sdk.ErrUnsupported.Errorf("command %s moves bytes and cannot be called by another command", command)
-	}
-	return answer.JSON, nil
+	return r.lease.Within(ctx)
 }
 
-// readInline reads the rows of a called command, which travel in a message.
-func readInline(body io.Reader, command string) ([]byte, error) {
-	const maxBytes = 1 << 20
-	out, err := io.ReadAll(io.LimitReader(body, maxBytes+1))
-	if err == nil && len(out) > maxBytes {
-		err = sdk.ErrTooLarge.Errorf("the rows of %s are over %d bytes", command, maxBytes)
+// release ends the lease of a run that is over.
+func (h *Host) release(r *run) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if r.lease != nil {
+		r.lease.Release()
 	}
-	return out, err
 }

@@ -1,31 +1,28 @@
 package pluginhost
 
 import (
-	"context"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/keboola/duckdb-storage/sdk"
 	pluginv1 "github.com/keboola/duckdb-storage/sdk/proto/duckdbstorage/plugin/v1"
 )
 
-// invoker answers the commands of one plugin: a process, a plugin in the host's
-// own process, or one that is switched off.
-type invoker interface {
-	Invoke(context.Context, *pluginv1.InvokeRequest) (*pluginv1.InvokeResponse, error)
-}
-
 // Table is the one list of what the service can do. The router, the API
-// document and the list of commands are made from it.
+// document and the list of commands are made from it. It does not change.
 type Table struct {
 	commands map[string]*Command
 	routes   map[string]string // method and shape of the path, to the command's name
+	plugins  map[string]*pluginv1.DescribeResponse
 }
 
 func newTable() *Table {
-	return &Table{commands: map[string]*Command{}, routes: map[string]string{}}
+	return &Table{commands: map[string]*Command{}, routes: map[string]string{}, plugins: map[string]*pluginv1.DescribeResponse{}}
 }
 
 // Commands returns the commands by name.
@@ -38,6 +35,15 @@ func (t *Table) Commands() []*Command {
 	return out
 }
 
+// Plugins returns what each plugin in the table says of itself, by name.
+func (t *Table) Plugins() []*pluginv1.DescribeResponse {
+	out := make([]*pluginv1.DescribeResponse, 0, len(t.plugins))
+	for _, name := range slices.Sorted(maps.Keys(t.plugins)) {
+		out = append(out, t.plugins[name])
+	}
+	return out
+}
+
 func (t *Table) command(name string) (*Command, error) {
 	c, ok := t.commands[name]
 	if !ok {
@@ -46,55 +52,70 @@ func (t *Table) command(name string) (*Command, error) {
 	return c, nil
 }
 
-var parameter = regexp.MustCompile(`\{[^}]*\}`)
-
-// add takes all commands of a plugin or, if one is wrong or taken, none. The
-// error lists every fault.
-func (t *Table) add(d *pluginv1.DescribeResponse, owner invoker) error {
-	var (
-		faults   []string
-		commands []*Command
-		routes   = map[string]string{}
-	)
-	names := map[string]bool{}
-	for _, declared := range d.GetCommands() {
-		c, err := newCommand(d.GetName(), owner, declared)
-		if err != nil {
-			faults = append(faults, err.Error())
-			continue
-		}
-		if names[c.GetName()] {
-			faults = append(faults, fmt.Sprintf("command %s is declared twice", c.GetName()))
-		}
-		names[c.GetName()] = true
+// add takes all commands of a plugin or, if one is taken, none. It returns every
+// conflict.
+func (t *Table) add(m *member) (conflicts []error) {
+	for _, c := range m.commands {
 		if other, taken := t.commands[c.GetName()]; taken {
-			faults = append(faults, fmt.Sprintf("command %s belongs to plugin %s", c.GetName(), other.Plugin))
+			conflicts = append(conflicts, fmt.Errorf("command %s belongs to plugin %s; one of the two must go", c.GetName(), other.Plugin))
 		}
 		for _, r := range c.GetRoutes() {
 			for _, path := range Expand(r.GetPath()) {
-				// Two paths that differ only in the names of parameters are one route.
-				shape := r.GetMethod() + " " + parameter.ReplaceAllString(path, "{}")
-				if other, taken := t.routes[shape]; taken {
-					faults = append(faults, fmt.Sprintf("route %s %s belongs to command %s", r.GetMethod(), path, other))
+				if other, taken := t.routes[shape(r.GetMethod(), path)]; taken {
+					conflicts = append(conflicts, fmt.Errorf("route %s %s belongs to command %s of plugin %s; one of the two must go",
+						r.GetMethod(), path, other, t.commands[other].Plugin))
 				}
-				if other, taken := routes[shape]; taken {
-					faults = append(faults, fmt.Sprintf("route %s %s is declared twice, by %s and %s", r.GetMethod(), path, other, c.GetName()))
-				}
-				routes[shape] = c.GetName()
 			}
 		}
-		commands = append(commands, c)
 	}
-	if len(faults) > 0 {
-		return fmt.Errorf("plugin %s cannot be loaded: %s", d.GetName(), strings.Join(faults, "; "))
+	if len(conflicts) > 0 {
+		return conflicts
 	}
-	for _, c := range commands {
-		t.commands[c.GetName()] = c
-	}
-	for shape, command := range routes {
-		t.routes[shape] = command
+	t.plugins[m.name] = m.description
+	for _, c := range m.commands {
+		t.put(m, *c)
 	}
 	return nil
+}
+
+// fill takes of a plugin that does not run what nobody else claims.
+func (t *Table) fill(m *member) {
+	if !m.sound {
+		return
+	}
+	t.plugins[m.name] = m.description
+	for _, c := range m.commands {
+		if _, taken := t.commands[c.GetName()]; taken {
+			continue
+		}
+		free := *c
+		free.Command = proto.CloneOf(c.Command)
+		free.Routes = slices.DeleteFunc(free.Routes, func(r *pluginv1.Route) bool {
+			return slices.ContainsFunc(Expand(r.GetPath()), func(path string) bool {
+				_, taken := t.routes[shape(r.GetMethod(), path)]
+				return taken
+			})
+		})
+		t.put(m, free)
+	}
+}
+
+func (t *Table) put(owner *member, c Command) {
+	c.owner = owner
+	t.commands[c.GetName()] = &c
+	for _, r := range c.GetRoutes() {
+		for _, path := range Expand(r.GetPath()) {
+			t.routes[shape(r.GetMethod(), path)] = c.GetName()
+		}
+	}
+}
+
+var parameter = regexp.MustCompile(`\{[^}]*\}`)
+
+// shape is what makes a route: two paths that differ only in the names of parameters
+// are one.
+func shape(method, path string) string {
+	return method + " " + parameter.ReplaceAllString(path, "{}")
 }
 
 // Expand returns the paths that a declared path stands for.

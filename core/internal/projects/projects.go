@@ -24,7 +24,7 @@ func (c *Commands) Plugin() *sdk.Plugin {
 	p := sdk.New("core", c.Version)
 	sdk.Handle(p, InitBackend, c.initBackend, sdk.POST("/backend/init"), sdk.Permission(sdk.AdminOnly))
 	sdk.Handle(p, RemoveBackend, c.removeBackend, sdk.POST("/backend/remove"), sdk.Permission(sdk.AdminOnly))
-	sdk.Handle(p, Create, c.create, sdk.POST("/projects", sdk.Status(201)), sdk.Permission(sdk.AdminOnly), sdk.Writes())
+	sdk.Handle(p, Create, c.create, sdk.POST("/projects", sdk.Status(201)), sdk.Permission(sdk.AdminOnly), sdk.Writes(), sdk.Secret())
 	sdk.Handle(p, List, c.list, sdk.GET("/projects"), sdk.Permission(sdk.AdminOnly))
 	sdk.Handle(p, Info, c.info, sdk.GET(projectPath), sdk.GET(projectPath+"/info"), sdk.Permission("project:read"))
 	sdk.Handle(p, Update, c.update, sdk.PUT(projectPath), sdk.Permission("project:write"), sdk.Writes())

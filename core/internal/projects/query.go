@@ -60,10 +60,10 @@ func (p *Param) UnmarshalJSON(b []byte) error {
 // status "error" with a message.
 type QueryResponse struct {
 	Status       string          `json:"status" jsonschema:"ok or error; with error there is only the message"`
-	RowsAffected *int64          `json:"rowsAffected" jsonschema:"null for a read"`
+	RowsAffected *int64          `json:"rowsAffected,omitzero" jsonschema:"null for a read"`
 	Message      string          `json:"message"`
-	Columns      []engine.Column `json:"columns"`
-	Rows         [][]any         `json:"rows"`
+	Columns      []engine.Column `json:"columns,omitzero"`
+	Rows         [][]any         `json:"rows,omitzero"`
 }
 
 const maxQueryTime = time.Hour

@@ -24,7 +24,11 @@ import (
 // Plugin is what an author's plugin looks like from here.
 type Plugin interface {
 	Describe() *pluginv1.DescribeResponse
-	Invoke(context.Context, pluginv1.HostServiceServer, *pluginv1.InvokeRequest) *pluginv1.InvokeResponse
+	// Configure takes the settings, or says what is wrong with them.
+	Configure(config []byte) *pluginv1.Error
+	Invoke(context.Context, Host, *pluginv1.InvokeRequest) *pluginv1.InvokeResponse
+	Before(context.Context, Host, *pluginv1.BeforeRequest) *pluginv1.BeforeResponse
+	Notify(context.Context, Host, *pluginv1.NotifyRequest) *pluginv1.NotifyResponse
 	SetLogger(hclog.Logger)
 }
 
@@ -34,7 +38,12 @@ func Serve(p Plugin) {
 	go exitWithParent(os.Getppid())
 	log := hclog.New(&hclog.LoggerOptions{Name: p.Describe().GetName(), Level: hclog.Info, Output: os.Stderr, JSONFormat: true})
 	p.SetLogger(log)
-	goplugin.Serve(&goplugin.ServeConfig{
+	goplugin.Serve(serveConfig(p, log))
+}
+
+// serveConfig is what go-plugin has to know.
+func serveConfig(p Plugin, log hclog.Logger, options ...grpc.ServerOption) *goplugin.ServeConfig {
+	return &goplugin.ServeConfig{
 		HandshakeConfig: goplugin.HandshakeConfig{
 			ProtocolVersion:  pluginv1.ProtocolVersion,
 			MagicCookieKey:   pluginv1.MagicCookieKey,
@@ -42,10 +51,11 @@ func Serve(p Plugin) {
 		},
 		Plugins: goplugin.PluginSet{pluginv1.DispenseName: &grpcPlugin{plugin: p, log: log}},
 		GRPCServer: func(opts []grpc.ServerOption) *grpc.Server {
-			return grpc.NewServer(append(opts, grpc.MaxRecvMsgSize(pluginv1.MaxMessageBytes), grpc.MaxSendMsgSize(pluginv1.MaxMessageBytes))...)
+			opts = append(opts, grpc.MaxRecvMsgSize(pluginv1.MaxMessageBytes), grpc.MaxSendMsgSize(pluginv1.MaxMessageBytes))
+			return grpc.NewServer(append(opts, options...)...)
 		},
 		Logger: log,
-	})
+	}
 }
 
 // exitWithParent ends the process once the host is no longer its parent. The
@@ -82,9 +92,9 @@ type server struct {
 	log    hclog.Logger
 	broker *goplugin.GRPCBroker
 
-	running sync.WaitGroup // Invoke calls in progress
+	running sync.WaitGroup // calls in progress
 	mu      sync.Mutex
-	host    hostClient
+	host    Host
 }
 
 func (s *server) Describe(context.Context, *pluginv1.DescribeRequest) (*pluginv1.DescribeResponse, error) {
@@ -95,6 +105,9 @@ func (s *server) Configure(_ context.Context, req *pluginv1.ConfigureRequest) (*
 	if level := hclog.LevelFromString(req.GetLogLevel()); level != hclog.NoLevel {
 		s.log.SetLevel(level)
 	}
+	if refusal := s.plugin.Configure(req.GetConfig()); refusal != nil {
+		return &pluginv1.ConfigureResponse{Error: refusal}, nil
+	}
 	conn, err := s.broker.DialWithOptions(req.GetHostBrokerId(), grpc.WithDefaultCallOptions(
 		grpc.MaxCallRecvMsgSize(pluginv1.MaxMessageBytes), grpc.MaxCallSendMsgSize(pluginv1.MaxMessageBytes)))
 	if err != nil {
@@ -102,17 +115,34 @@ func (s *server) Configure(_ context.Context, req *pluginv1.ConfigureRequest) (*
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.host = hostClient{pluginv1.NewHostServiceClient(conn)}
+	s.host = remoteHost{pluginv1.NewHostServiceClient(conn)}
 	return &pluginv1.ConfigureResponse{}, nil
 }
 
 func (s *server) Invoke(ctx context.Context, req *pluginv1.InvokeRequest) (*pluginv1.InvokeResponse, error) {
-	s.running.Add(1)
-	defer s.running.Done()
-	s.mu.Lock()
-	host := s.host
-	s.mu.Unlock()
+	host, done := s.begin()
+	defer done()
 	return s.plugin.Invoke(ctx, host, req), nil
+}
+
+func (s *server) Before(ctx context.Context, req *pluginv1.BeforeRequest) (*pluginv1.BeforeResponse, error) {
+	host, done := s.begin()
+	defer done()
+	return s.plugin.Before(ctx, host, req), nil
+}
+
+func (s *server) Notify(ctx context.Context, req *pluginv1.NotifyRequest) (*pluginv1.NotifyResponse, error) {
+	host, done := s.begin()
+	defer done()
+	return s.plugin.Notify(ctx, host, req), nil
+}
+
+// begin counts a call in.
+func (s *server) begin() (host Host, done func()) {
+	s.running.Add(1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.host, s.running.Done
 }
 
 func (s *server) Health(context.Context, *pluginv1.HealthRequest) (*pluginv1.HealthResponse, error) {
@@ -122,40 +152,4 @@ func (s *server) Health(context.Context, *pluginv1.HealthRequest) (*pluginv1.Hea
 func (s *server) Drain(context.Context, *pluginv1.DrainRequest) (*pluginv1.DrainResponse, error) {
 	s.running.Wait()
 	return &pluginv1.DrainResponse{}, nil
-}
-
-// hostClient turns the generated client into the same interface that a host in
-// the same process implements.
-type hostClient struct{ c pluginv1.HostServiceClient }
-
-func (h hostClient) Query(ctx context.Context, r *pluginv1.QueryRequest) (*pluginv1.QueryResponse, error) {
-	return h.c.Query(ctx, r)
-}
-
-func (h hostClient) Write(ctx context.Context, r *pluginv1.WriteRequest) (*pluginv1.WriteResponse, error) {
-	return h.c.Write(ctx, r)
-}
-
-func (h hostClient) Call(ctx context.Context, r *pluginv1.CallRequest) (*pluginv1.CallResponse, error) {
-	return h.c.Call(ctx, r)
-}
-
-func (h hostClient) Lease(ctx context.Context, r *pluginv1.LeaseRequest) (*pluginv1.LeaseResponse, error) {
-	return h.c.Lease(ctx, r)
-}
-
-func (h hostClient) CreateFile(ctx context.Context, r *pluginv1.CreateFileRequest) (*pluginv1.CreateFileResponse, error) {
-	return h.c.CreateFile(ctx, r)
-}
-
-func (h hostClient) GetFile(ctx context.Context, r *pluginv1.GetFileRequest) (*pluginv1.GetFileResponse, error) {
-	return h.c.GetFile(ctx, r)
-}
-
-func (h hostClient) RegisterFile(ctx context.Context, r *pluginv1.RegisterFileRequest) (*pluginv1.RegisterFileResponse, error) {
-	return h.c.RegisterFile(ctx, r)
-}
-
-func (h hostClient) DeleteFile(ctx context.Context, r *pluginv1.DeleteFileRequest) (*pluginv1.DeleteFileResponse, error) {
-	return h.c.DeleteFile(ctx, r)
 }

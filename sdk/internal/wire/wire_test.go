@@ -16,15 +16,31 @@ import (
 
 // plugin is an author's plugin that does what the test wants.
 type plugin struct {
-	invoke func(context.Context, pluginv1.HostServiceServer, *pluginv1.InvokeRequest) *pluginv1.InvokeResponse
+	invoke func(context.Context, Host, *pluginv1.InvokeRequest) *pluginv1.InvokeResponse
 }
 
 func (plugin) Describe() *pluginv1.DescribeResponse {
 	return &pluginv1.DescribeResponse{Name: "probe", Version: "1.0.0"}
 }
 
-func (p plugin) Invoke(ctx context.Context, h pluginv1.HostServiceServer, r *pluginv1.InvokeRequest) *pluginv1.InvokeResponse {
+func (p plugin) Invoke(ctx context.Context, h Host, r *pluginv1.InvokeRequest) *pluginv1.InvokeResponse {
 	return p.invoke(ctx, h, r)
+}
+
+// Configure refuses all settings but {}.
+func (plugin) Configure(config []byte) *pluginv1.Error {
+	if len(config) == 0 || string(config) == "{}" {
+		return nil
+	}
+	return &pluginv1.Error{Detail: string(config)}
+}
+
+func (plugin) Before(_ context.Context, _ Host, r *pluginv1.BeforeRequest) *pluginv1.BeforeResponse {
+	return &pluginv1.BeforeResponse{Error: &pluginv1.Error{Detail: r.GetRequest().GetCommand()}}
+}
+
+func (plugin) Notify(_ context.Context, _ Host, r *pluginv1.NotifyRequest) *pluginv1.NotifyResponse {
+	return &pluginv1.NotifyResponse{Error: &pluginv1.Error{Detail: r.GetEventId()}}
 }
 
 func (plugin) SetLogger(hclog.Logger) {}
@@ -32,7 +48,20 @@ func (plugin) SetLogger(hclog.Logger) {}
 // host answers each callback with what it was asked.
 type host struct {
 	pluginv1.UnimplementedHostServiceServer
-	query func(context.Context) (*pluginv1.QueryResponse, error)
+	query    func(context.Context) (*pluginv1.QueryResponse, error)
+	transact func(grpc.BidiStreamingServer[pluginv1.TransactRequest, pluginv1.TransactResponse]) error
+}
+
+func (h host) Transact(s grpc.BidiStreamingServer[pluginv1.TransactRequest, pluginv1.TransactResponse]) error {
+	return h.transact(s)
+}
+
+func (host) StartJob(_ context.Context, r *pluginv1.StartJobRequest) (*pluginv1.StartJobResponse, error) {
+	return &pluginv1.StartJobResponse{JobId: r.GetCommand()}, nil
+}
+
+func (host) Progress(_ context.Context, r *pluginv1.ProgressRequest) (*pluginv1.ProgressResponse, error) {
+	return &pluginv1.ProgressResponse{Error: &pluginv1.Error{Detail: r.GetMessage()}}, nil
 }
 
 func (h host) Query(ctx context.Context, _ *pluginv1.QueryRequest) (*pluginv1.QueryResponse, error) {
@@ -111,6 +140,18 @@ func TestDescribeAndConfigure(t *testing.T) {
 	if _, err := client.Health(t.Context(), &pluginv1.HealthRequest{}); err != nil {
 		t.Error(err)
 	}
+	before, err := client.Before(t.Context(), &pluginv1.BeforeRequest{Request: &pluginv1.InvokeRequest{Command: "a.B"}})
+	if err != nil || before.GetError().GetDetail() != "a.B" {
+		t.Errorf("Before: %v, %v", before, err)
+	}
+	notify, err := client.Notify(t.Context(), &pluginv1.NotifyRequest{EventId: "7"})
+	if err != nil || notify.GetError().GetDetail() != "7" {
+		t.Errorf("Notify: %v, %v", notify, err)
+	}
+	refused, err := client.Configure(t.Context(), &pluginv1.ConfigureRequest{Config: []byte(`{"a":1}`)})
+	if err != nil || refused.GetError().GetDetail() != `{"a":1}` {
+		t.Errorf("settings that are refused: %v, %v", refused, err)
+	}
 	if log.GetLevel() != hclog.Warn {
 		t.Errorf("the level of the log is %v, want the host's", log.GetLevel())
 	}
@@ -120,7 +161,7 @@ func TestDescribeAndConfigure(t *testing.T) {
 func TestCallbacks(t *testing.T) {
 	t.Parallel()
 	got := map[string]string{}
-	client, _ := connect(t, plugin{func(ctx context.Context, h pluginv1.HostServiceServer, _ *pluginv1.InvokeRequest) *pluginv1.InvokeResponse {
+	client, _ := connect(t, plugin{func(ctx context.Context, h Host, _ *pluginv1.InvokeRequest) *pluginv1.InvokeResponse {
 		note := func(name, value string, err error) {
 			if got[name] = value; err != nil {
 				t.Errorf("%s: %v", name, err)
@@ -134,6 +175,10 @@ func TestCallbacks(t *testing.T) {
 		note("Call", string(c.GetJson()), err)
 		l, err := h.Lease(ctx, &pluginv1.LeaseRequest{CallToken: "l"})
 		note("Lease", l.GetError().GetDetail(), err)
+		job, err := h.StartJob(ctx, &pluginv1.StartJobRequest{Command: "a.Long"})
+		note("StartJob", job.GetJobId(), err)
+		progress, err := h.Progress(ctx, &pluginv1.ProgressRequest{Message: "half"})
+		note("Progress", progress.GetError().GetDetail(), err)
 		create, err := h.CreateFile(ctx, &pluginv1.CreateFileRequest{Spec: &pluginv1.FileSpec{Name: "n"}})
 		note("CreateFile", create.GetFile().GetName(), err)
 		get, err := h.GetFile(ctx, &pluginv1.GetFileRequest{FileId: "7"})
@@ -150,7 +195,7 @@ func TestCallbacks(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]string{
-		"Query": "rows", "Write": "token", "Call": "a.B", "Lease": "l", "CreateFile": "n", "GetFile": "7", "RegisterFile": "staging/x", "DeleteFile": "8",
+		"Query": "rows", "Write": "token", "Call": "a.B", "Lease": "l", "StartJob": "a.Long", "Progress": "half", "CreateFile": "n", "GetFile": "7", "RegisterFile": "staging/x", "DeleteFile": "8",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -163,7 +208,7 @@ func TestCancel(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	handled, ended := make(chan error, 1), make(chan error, 1)
-	client, _ := connect(t, plugin{func(ctx context.Context, h pluginv1.HostServiceServer, _ *pluginv1.InvokeRequest) *pluginv1.InvokeResponse {
+	client, _ := connect(t, plugin{func(ctx context.Context, h Host, _ *pluginv1.InvokeRequest) *pluginv1.InvokeResponse {
 		_, err := h.Query(ctx, &pluginv1.QueryRequest{})
 		handled <- err
 		return &pluginv1.InvokeResponse{}
@@ -188,7 +233,7 @@ func TestCancel(t *testing.T) {
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	running, release := make(chan struct{}), make(chan struct{})
-	client, _ := connect(t, plugin{func(context.Context, pluginv1.HostServiceServer, *pluginv1.InvokeRequest) *pluginv1.InvokeResponse {
+	client, _ := connect(t, plugin{func(context.Context, Host, *pluginv1.InvokeRequest) *pluginv1.InvokeResponse {
 		close(running)
 		<-release
 		return &pluginv1.InvokeResponse{}

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -16,11 +17,15 @@ import (
 // plugins/plugin-<name>. It must be absolute. The Makefile sets it.
 const BinEnv = "TEST_SERVICE_BIN"
 
-// Build makes the host and every plugin of cmd/ and returns their folder. It must
-// be called with the working directory inside the module. The set is kept in the
-// user's cache folder, so that a build without changes takes a second; several
-// processes may build at the same time. With BinEnv set it builds nothing and
-// returns that folder.
+// module is the product.
+const module = "github.com/keboola/duckdb-storage"
+
+// Build makes the host and the plugins of the product and returns their folder. It
+// must be called with the working directory inside a Go module that is the product's
+// or requires it: the sources are those of the version that the module requires. The
+// set is kept in the user's cache folder, so that a build without changes takes a
+// second; several processes may build at the same time. With BinEnv set it builds
+// nothing and returns that folder.
 func Build(ctx context.Context) (dir string, err error) {
 	dir = os.Getenv(BinEnv)
 	if dir == "" {
@@ -71,19 +76,22 @@ func goBuild(ctx context.Context, root, target, cgo, packages string) error {
 	return nil
 }
 
+// moduleRoot is where the sources of the product are.
 func moduleRoot(ctx context.Context) (string, error) {
-	out, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
-	if err != nil {
-		return "", fmt.Errorf("find the module: %w", err)
+	cmd := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", module)
+	out, err := cmd.Output()
+	dir := strings.TrimSpace(string(out))
+	if err != nil || dir == "" {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			err = fmt.Errorf("%w: %s", err, bytes.TrimSpace(exit.Stderr))
+		}
+		return "", fmt.Errorf("find the sources of %s (run go mod download, or set %s to binaries that are built already): %w", module, BinEnv, err)
 	}
-	path := strings.TrimSpace(string(out))
-	if filepath.Base(path) != "go.mod" {
-		return "", errors.New("the working directory is in no Go module; set " + BinEnv + " to binaries that are built already")
-	}
-	return filepath.Dir(path), nil
+	return dir, nil
 }
 
-// cacheDir is a folder for each checkout.
+// cacheDir is a folder for each version and checkout.
 func cacheDir(root string) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {

@@ -1,6 +1,7 @@
 // Package service runs the real thing for tests, the demo and benchmarks: the
 // host's binary with its plugins, on a free port, in a data directory of the
-// caller. It needs Linux.
+// caller. It needs a Unix; what is said of processes holds on Linux. The tests of a plugin take sdktest.Serve and sdktest.Run,
+// which are made of it.
 //
 // Start with [Build], which makes the binaries, and [Start], which returns once
 // the service serves:
@@ -105,7 +106,7 @@ func Start(ctx context.Context, o Options) (*Service, error) {
 	if o.Stderr != nil {
 		s.cmd.Stderr = io.MultiWriter(s.log, o.Stderr)
 	}
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	s.cmd.SysProcAttr = attributes()
 	s.cmd.WaitDelay = time.Second
 	if err := s.run(); err != nil {
 		return nil, err

@@ -22,10 +22,12 @@ const outputGrace = 100 * time.Millisecond
 // child is one operating system process, as go-plugin's runner.Runner. It is
 // used once.
 type child struct {
-	name string // of the plugin
-	path string
-	fork *forker
-	out  *output
+	name     string // of the plugin
+	path     string
+	origin   string    // what path is a copy of
+	attached *Reattach // a process that runs already: it is not started, and kill only leaves it
+	fork     *forker
+	out      *output
 
 	// From go-plugin, before Start.
 	handshake []string // variables
@@ -44,7 +46,7 @@ type child struct {
 
 func newChild(cfg Config, fork *forker) *child {
 	return &child{
-		name: cfg.Name, path: cfg.Path, fork: fork, out: &output{log: cfg.Logger},
+		name: cfg.Name, path: cfg.Path, origin: cfg.Origin, attached: cfg.Reattach, fork: fork, out: &output{log: cfg.Logger},
 		exited: make(chan struct{}), closed: make(chan struct{}),
 	}
 }
@@ -122,6 +124,10 @@ func (c *child) reap(stderrRead <-chan struct{}) {
 func (c *child) kill() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.attached != nil && !c.killed {
+		close(c.exited)
+		close(c.closed)
+	}
 	c.killed = true
 	if c.cmd != nil && !c.reaped {
 		_ = syscall.Kill(-c.cmd.Process.Pid, syscall.SIGKILL)
@@ -160,6 +166,9 @@ func (c *child) endsWithin(ctx context.Context, d time.Duration) bool {
 // endedByItself says how the process ended, if it did and nobody killed it. It
 // is valid after exited.
 func (c *child) endedByItself() (string, bool) {
+	if c.attached != nil {
+		return "", false
+	}
 	var exit *exec.ExitError
 	if errors.As(c.exitErr, &exit) {
 		status, ok := exit.Sys().(syscall.WaitStatus)
@@ -174,6 +183,9 @@ func (c *child) endedByItself() (string, bool) {
 
 // exitStatus says how the process ended. It is valid after exited.
 func (c *child) exitStatus() string {
+	if c.attached != nil {
+		return "this host did not start it"
+	}
 	if c.exitErr == nil {
 		return "exit status 0"
 	}
@@ -184,7 +196,10 @@ func (c *child) exitStatus() string {
 func (c *child) pid() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.cmd == nil {
+	switch {
+	case c.attached != nil:
+		return c.attached.PID
+	case c.cmd == nil:
 		return 0
 	}
 	return c.cmd.Process.Pid

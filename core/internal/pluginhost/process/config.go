@@ -17,8 +17,8 @@ import (
 // in the 104 (macOS) or 108 (Linux) bytes that a socket's path may have.
 const maxRuntimeDirBytes = 64
 
-// Config says which plugin to run and how patiently. The first four fields are
-// required.
+// Config says which plugin to run and how patiently. Name, Path, RuntimeDir and Host
+// are required.
 type Config struct {
 	// Name is the expected name of the plugin: a binary that describes itself
 	// otherwise is refused.
@@ -26,6 +26,8 @@ type Config struct {
 	// Path is the executable. It is run again after a crash, so it must stay
 	// what it is.
 	Path string
+	// Origin is the file that Path is a copy of, for messages; empty is Path.
+	Origin string
 	// RuntimeDir is an existing directory that only its owner may enter (0700),
 	// with an absolute path of 64 bytes at most. Each process has a directory
 	// for its sockets in it. It must not be below /tmp, where cleaners delete sockets.
@@ -34,6 +36,17 @@ type Config struct {
 	// and must return soon after their context has ended, which happens when
 	// the plugin dies.
 	Host pluginv1.HostServiceServer
+
+	// Features are what the host can do beyond the first release of the protocol.
+	Features []string
+	// Settings are what Configure hands over: a JSON object, or nothing.
+	Settings []byte
+	// Check looks at what the plugin says of itself before it is given anything, and
+	// refuses it by an error. It is asked once, at Start. The default accepts all.
+	Check func(*pluginv1.DescribeResponse) error
+	// Reattach connects to a process that runs already in place of starting Path; nil
+	// is not to.
+	Reattach *Reattach
 
 	// Logger receives the plugin's log lines with their level, and what the
 	// supervisor has to say. The plugin is told to log at its level. The
@@ -63,6 +76,10 @@ func (c Config) WithDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = hclog.NewNullLogger()
 	}
+	if c.Check == nil {
+		c.Check = func(*pluginv1.DescribeResponse) error { return nil }
+	}
+	c.Origin = cmp.Or(c.Origin, c.Path)
 	c.StartTimeout = cmp.Or(c.StartTimeout, 10*time.Second)
 	c.ReadyWait = cmp.Or(c.ReadyWait, 5*time.Second)
 	c.HealthInterval = cmp.Or(c.HealthInterval, 10*time.Second)
@@ -82,7 +99,7 @@ func (c Config) Validate() error {
 	if c.Name == "" {
 		fault("the name is missing")
 	}
-	if !filepath.IsAbs(c.Path) {
+	if !filepath.IsAbs(c.Path) && c.Reattach == nil {
 		fault("the path of the executable must be absolute, not %q", c.Path)
 	}
 	if c.Host == nil {

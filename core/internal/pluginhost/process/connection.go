@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,7 +26,9 @@ import (
 type connection struct {
 	child       *child
 	client      *goplugin.Client
+	protocol    goplugin.ClientProtocol // nil until the handshake
 	plugin      pluginv1.PluginServiceClient
+	broker      *goplugin.GRPCBroker
 	description *pluginv1.DescribeResponse
 	killTimeout time.Duration
 	callbacks   sync.WaitGroup // the server of the host's callbacks
@@ -34,13 +37,24 @@ type connection struct {
 // connect starts a process and returns when it is ready for Invoke. With a
 // description, the process must describe itself in the same way.
 func connect(ctx context.Context, cfg Config, fork *forker, want *pluginv1.DescribeResponse) (*connection, error) {
+	return launch(ctx, cfg, fork, func(ctx context.Context, c *connection) error {
+		if err := c.describe(ctx, cfg, want); err != nil {
+			return err
+		}
+		return c.configure(ctx, cfg)
+	})
+}
+
+// launch starts a process and takes it as far as open does. A process that does not
+// come so far is ended, and the error says why.
+func launch(ctx context.Context, cfg Config, fork *forker, open func(context.Context, *connection) error) (*connection, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, cfg.StartTimeout, fmt.Errorf("%w (%v)", errStartTimeout, cfg.StartTimeout))
 	defer cancel()
 	c := &connection{child: newChild(cfg, fork), killTimeout: cfg.KillTimeout}
 	c.client = goplugin.NewClient(c.clientConfig(cfg))
 	// go-plugin's start knows no context; the end of the process ends it too.
 	stop := context.AfterFunc(ctx, c.child.kill)
-	err := c.open(ctx, cfg, want)
+	err := open(ctx, c)
 	stop()
 	if err != nil {
 		if status.Code(err) == codes.Unavailable {
@@ -54,7 +68,7 @@ func connect(ctx context.Context, cfg Config, fork *forker, want *pluginv1.Descr
 }
 
 func (c *connection) clientConfig(cfg Config) *goplugin.ClientConfig {
-	return &goplugin.ClientConfig{
+	config := &goplugin.ClientConfig{
 		HandshakeConfig: goplugin.HandshakeConfig{
 			ProtocolVersion:  pluginv1.ProtocolVersion,
 			MagicCookieKey:   pluginv1.MagicCookieKey,
@@ -78,36 +92,55 @@ func (c *connection) clientConfig(cfg Config) *goplugin.ClientConfig {
 		GRPCDialOptions: []grpc.DialOption{grpc.WithDefaultCallOptions(
 			grpc.MaxCallRecvMsgSize(pluginv1.MaxMessageBytes), grpc.MaxCallSendMsgSize(pluginv1.MaxMessageBytes))},
 	}
+	if cfg.Reattach != nil {
+		cfg.Reattach.adapt(config, c.child)
+	}
+	return config
 }
 
-// open goes from nothing to a configured plugin. The plugin learns how to reach
-// the host only after it has said who it is.
-func (c *connection) open(ctx context.Context, cfg Config, want *pluginv1.DescribeResponse) error {
+// describe goes from nothing to a plugin that has said who it is. It has learned
+// nothing of the host yet.
+func (c *connection) describe(ctx context.Context, cfg Config, want *pluginv1.DescribeResponse) error {
 	protocol, err := c.client.Client()
 	if err != nil {
 		return err
 	}
+	c.protocol = protocol
 	dispensed, err := protocol.Dispense(pluginv1.DispenseName)
 	if err != nil {
 		return err
 	}
 	remote := dispensed.(remote)
-	c.plugin = remote.plugin
-	if c.description, err = c.plugin.Describe(ctx, &pluginv1.DescribeRequest{}); err != nil {
+	c.plugin, c.broker = remote.plugin, remote.broker
+	if c.description, err = c.plugin.Describe(ctx, &pluginv1.DescribeRequest{HostFeatures: cfg.Features}); err != nil {
 		return fmt.Errorf("describe: %w", err)
 	}
-	if name := c.description.GetName(); name != cfg.Name {
+	switch name := c.description.GetName(); {
+	case name != cfg.Name:
 		return fmt.Errorf("%w %q", errOtherName, name)
-	}
-	if want != nil && !proto.Equal(c.description, want) {
+	case want == nil:
+		return refuse(cfg.Check(c.description))
+	case !proto.Equal(c.description, want):
 		return errOtherDescription
 	}
-	id, err := c.serveHost(ctx, remote.broker, cfg.Host, cfg.Logger)
+	return nil
+}
+
+// configure hands the settings over, and the way back to the host.
+func (c *connection) configure(ctx context.Context, cfg Config) error {
+	id, err := c.serveHost(ctx, c.broker, cfg.Host, cfg.Logger)
 	if err != nil {
 		return err
 	}
-	if _, err := c.plugin.Configure(ctx, &pluginv1.ConfigureRequest{HostBrokerId: id, LogLevel: cfg.Logger.GetLevel().String()}); err != nil {
+	resp, err := c.plugin.Configure(ctx, &pluginv1.ConfigureRequest{
+		HostBrokerId: id, LogLevel: cfg.Logger.GetLevel().String(), Config: cfg.Settings,
+	})
+	switch {
+	case err != nil:
 		return fmt.Errorf("configure: %w", err)
+	case resp.GetError() != nil:
+		said := strings.TrimPrefix(resp.GetError().GetDetail(), "plugin "+cfg.Name+" ")
+		return refuse(fmt.Errorf("%s (change plugins.%s.config)", said, cfg.Name))
 	}
 	return nil
 }
@@ -128,6 +161,10 @@ func (c *connection) health(ctx context.Context, timeout time.Duration) error {
 func (c *connection) close() {
 	watchdog := time.AfterFunc(c.killTimeout, c.child.kill)
 	defer watchdog.Stop()
+	if c.child.attached != nil {
+		c.child.kill()
+		c.detach()
+	}
 	c.client.Kill()
 	if c.child.started() {
 		<-c.child.closed

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -22,6 +23,28 @@ var (
 	errOtherDescription = errors.New("it describes itself otherwise than when it was first started")
 )
 
+// refusal is an error of a plugin that came up and is not to run. It says all there
+// is to say.
+type refusal struct{ error }
+
+func (r refusal) Unwrap() error { return r.error }
+
+func refuse(err error) error {
+	if err == nil {
+		return nil
+	}
+	return refusal{err}
+}
+
+// errProtocol is about a plugin that speaks another protocol than the host.
+func errProtocol(plugin string) error {
+	return refuse(fmt.Errorf("it was built for protocol %s, this host speaks %d: build it with the SDK of this release, or run the release that it was built for",
+		plugin, pluginv1.ProtocolVersion))
+}
+
+// otherProtocol finds in go-plugin's text which protocol the plugin speaks.
+var otherProtocol = regexp.MustCompile(`^incompatible API version with plugin\. Plugin version: (\d+),`)
+
 // exitWait is how long a call that failed waits for the end of the process, so
 // that its error can say how it ended. A dead process is seen within a
 // millisecond or two when the machine is not overloaded.
@@ -29,8 +52,15 @@ const exitWait = 200 * time.Millisecond
 
 // startError explains why a process did not come up, after it is closed.
 func (c *connection) startError(ctx context.Context, err error) error {
+	if m := otherProtocol.FindStringSubmatch(err.Error()); m != nil {
+		err = errProtocol(m[1])
+	}
+	var refused refusal
+	if errors.As(err, &refused) {
+		return fmt.Errorf("plugin %s: %w", c.child.name, refused.error)
+	}
 	hint, err := c.explainStart(ctx, err)
-	return fmt.Errorf("plugin %s: %s cannot be started: %w%s\n%s", c.child.name, c.child.path, err, lastLines(c.child.out.tail()), hint)
+	return fmt.Errorf("plugin %s: %s cannot be started: %w%s\n%s", c.child.name, c.child.origin, err, lastLines(c.child.out.tail()), hint)
 }
 
 // explainStart finds the cause of a failed start and what to do about it.
@@ -47,9 +77,16 @@ func (c *connection) explainStart(ctx context.Context, err error) (hint string, 
 	case errors.Is(err, syscall.ENOEXEC):
 		return "It is no program for this machine: check the file, its GOOS and its GOARCH.", err
 	}
+	if c.child.attached != nil {
+		return "It was to run already, and to have served no other host: start it with --debug, and set plugins." + c.child.name + ".reattach to the file that it prints.", err
+	}
 	if c.child.started() {
 		if how, ok := c.child.endedByItself(); ok {
-			return "Its own lines say why; a plugin's main calls sdk.Serve and nothing that ends it.", fmt.Errorf("it ended with %s before it served", how)
+			hint = "Its own lines say why; a plugin's main calls sdk.Serve and nothing that ends it."
+			if len(c.child.out.tail()) == 0 {
+				hint = "It wrote nothing to stderr: check that it is a plugin, whose main calls sdk.Serve and nothing that ends it."
+			}
+			return hint, fmt.Errorf("it ended with %s before it served", how)
 		}
 	}
 	switch cause := context.Cause(ctx); {
@@ -72,14 +109,14 @@ func lastLines(tail []string) string {
 // callError turns the failure of a call below the application into what the
 // caller should know. Only here is it decided whether the plugin is to blame or
 // the caller has gone.
-func (p *Process) callError(ctx context.Context, c *connection, command string, err error) *sdk.Error {
+func (p *Process) callError(ctx context.Context, c *connection, what string, err error) *sdk.Error {
 	code := status.Code(err)
 	switch {
 	case ctx.Err() != nil, code == codes.DeadlineExceeded: // no deadline but the caller's
-		return sdk.ErrCancelled.Errorf("the request ended before %s did", command)
+		return sdk.ErrCancelled.Errorf("the request ended before %s did", what)
 	case code == codes.ResourceExhausted:
 		return sdk.ErrTooLarge.Errorf("the input or the answer of %s is over the %d bytes that a message may have: %s",
-			command, pluginv1.MaxMessageBytes, status.Convert(err).Message())
+			what, pluginv1.MaxMessageBytes, status.Convert(err).Message())
 	}
 	how := status.Convert(err).Message()
 	if code == codes.Unavailable || code == codes.Canceled {
@@ -89,7 +126,7 @@ func (p *Process) callError(ctx context.Context, c *connection, command string, 
 			p.report(c)
 		}
 	}
-	return sdk.ErrPluginDied.Errorf("plugin %s died during %s (%s): look at what has been done before you repeat it", p.cfg.Name, command, how)
+	return sdk.ErrPluginDied.Errorf("plugin %s died during %s (%s): look at what has been done before you repeat it", p.cfg.Name, what, how)
 }
 
 // report tells the supervisor that a connection broke while the process lives.

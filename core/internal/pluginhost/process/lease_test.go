@@ -26,15 +26,23 @@ func (*leases) Waited(bool, time.Duration) {}
 func (l *leases) Held(bool, time.Duration) { l.ended.Add(1) }
 func (*leases) Refused(queue.Refusal)      {}
 
-// hosting runs the test plugin in a whole host.
-func hosting(t *testing.T, x *plan.Executor) *pluginhost.Host {
+// hosting runs the test plugin in a whole host, with what it does granted, and others
+// with the grants that are given.
+func hosting(t *testing.T, x *plan.Executor, others map[string][]string) *pluginhost.Host {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.Link(filepath.Join(binaries, "test"), filepath.Join(dir, "plugin-test")); err != nil {
-		t.Fatal(err)
+	plugins := map[string]pluginhost.Settings{"test": {Grants: []string{"sql:read", "sql:write"}}}
+	for name, grants := range others {
+		plugins[name] = pluginhost.Settings{Grants: grants}
+	}
+	for name := range plugins {
+		if err := os.Link(filepath.Join(binaries, "test"), filepath.Join(dir, "plugin-"+name)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	h, err := pluginhost.Open(t.Context(), pluginhost.Config{
 		Dir: dir, RuntimeDir: config(t).RuntimeDir, Logger: hclog.NewNullLogger(), Executor: x,
+		Plugins: plugins,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -52,7 +60,7 @@ func leasing(t *testing.T) (*pluginhost.Host, *queue.Queue, *leases) {
 	t.Helper()
 	counted := &leases{}
 	q := queue.New(queue.Config{Wait: patience, Observer: counted})
-	return hosting(t, &plan.Executor{Queue: q}), q, counted
+	return hosting(t, &plan.Executor{Queue: q}, nil), q, counted
 }
 
 func invoke(ctx context.Context, h *pluginhost.Host, command, text string) error {
@@ -75,7 +83,7 @@ func TestLeaseIsJoinedFromAProcess(t *testing.T) {
 	f.CreateProject("1")
 	counted := &leases{}
 	f.Executor.Queue = queue.New(queue.Config{Wait: patience, Observer: counted})
-	h := hosting(t, f.Executor)
+	h := hosting(t, f.Executor, nil)
 	for _, err := range []error{
 		invoke(t.Context(), h, "test.Write", "CREATE TABLE t (a INTEGER)"),
 		invoke(t.Context(), h, "test.Nest", "INSERT INTO t VALUES (1)"),

@@ -86,7 +86,7 @@ func buildPlugin(dir string) error {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the test plugin: %w\n%s", err, out)
 	}
-	for _, name := range []string{"crash-at-start", "chatty", "vanishing", "deaf", "elsewhere", "silent"} {
+	for _, name := range []string{"crash-at-start", "chatty", "protocol-two", "vanishing", "deaf", "elsewhere", "silent"} {
 		if err := os.Link(filepath.Join(dir, "test"), filepath.Join(dir, name)); err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package process
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -12,7 +13,10 @@ import (
 )
 
 const (
-	// maxLineBytes bounds one line of output; the rest of it is dropped.
+	// maxEntryBytes bounds one line of output, so that what hclog writes can be read
+	// whole, with its level and its fields; the rest of the line is dropped.
+	maxEntryBytes = 1 << 20
+	// maxLineBytes bounds each text of it that goes to the log.
 	maxLineBytes = 64 << 10
 	// tailLines and tailLineBytes bound what is kept for the report of a crash.
 	tailLines     = 50
@@ -43,7 +47,7 @@ func (o *output) tail() []string {
 
 // line takes one line without its end.
 func (o *output) line(line []byte) {
-	text := strings.ToValidUTF8(string(line), "\uFFFD")
+	text := strings.ToValidUTF8(string(line[:min(len(line), maxLineBytes)]), "\uFFFD")
 	level, message, fields, ok := parseEntry(line)
 	if !ok {
 		level, message = hclog.Info, text
@@ -51,7 +55,20 @@ func (o *output) line(line []byte) {
 	if o.keep(text) {
 		level = hclog.Error
 	}
-	o.log.Log(level, message, fields...)
+	for i, f := range fields {
+		if s, isText := f.(string); isText {
+			fields[i] = clip(s)
+		}
+	}
+	o.log.Log(level, clip(message), fields...)
+}
+
+// clip shortens a text that is too long for the log, and says so.
+func clip(s string) string {
+	if len(s) <= maxLineBytes {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxLineBytes], "") + fmt.Sprintf("… (%d bytes)", len(s))
 }
 
 // keep adds to the last lines and reports whether the line belongs to the Go
@@ -112,7 +129,7 @@ func (l *lines) Write(p []byte) (int, error) {
 	written := len(p)
 	for {
 		line, rest, found := bytes.Cut(p, []byte("\n"))
-		l.partial = append(l.partial, line[:min(len(line), maxLineBytes-len(l.partial))]...)
+		l.partial = append(l.partial, line[:min(len(line), maxEntryBytes-len(l.partial))]...)
 		if !found {
 			return written, nil
 		}

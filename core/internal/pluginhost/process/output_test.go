@@ -1,6 +1,8 @@
 package process
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -14,7 +16,7 @@ import (
 // plugin prints.
 func TestLines(t *testing.T) {
 	t.Parallel()
-	long := strings.Repeat("x", maxLineBytes)
+	long := strings.Repeat("x", maxEntryBytes)
 	tests := map[string]struct{ writes, want []string }{
 		"nothing":               {nil, nil},
 		"empty lines":           {[]string{"\n\n"}, nil},
@@ -37,6 +39,43 @@ func TestLines(t *testing.T) {
 			w.flush()
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Error(diff)
+			}
+		})
+	}
+}
+
+// What hclog writes keeps its level and its fields, however long its message is, up
+// to a bound; a longer line, and one that is no entry, is one line of text.
+func TestLongLines(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("ž", 100<<10) // 200 KiB
+	for name, tc := range map[string]struct{ line, level, request string }{
+		"an entry":            {`{"@level":"warn","@message":"` + long + `","request_id":"r1"}`, "warn", "r1"},
+		"a long field":        {`{"@level":"error","@message":"short","request_id":"r1","value":"` + long + `"}`, "error", "r1"},
+		"over the bound":      {`{"@level":"warn","@message":"` + strings.Repeat(long, 6) + `","request_id":"r1"}`, "info", ""},
+		"a text":              {long, "info", ""},
+		"a text over a bound": {strings.Repeat(long, 6), "info", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var log bytes.Buffer
+			o := &output{log: hclog.New(&hclog.LoggerOptions{Output: &log, JSONFormat: true, Level: hclog.Trace})}
+			w := &lines{emit: o.line}
+			if _, err := w.Write([]byte(tc.line + "\n")); err != nil {
+				t.Fatal(err)
+			}
+			var entry map[string]any
+			d := json.NewDecoder(&log)
+			if err := d.Decode(&entry); err != nil || d.More() {
+				t.Fatalf("not one entry: %v", err)
+			}
+			if request, _ := entry["request_id"].(string); entry["@level"] != tc.level || request != tc.request {
+				t.Errorf("level %v, request %q", entry["@level"], request)
+			}
+			for member, value := range entry {
+				if text, _ := value.(string); len(text) > maxLineBytes+100 || strings.Contains(text, "\uFFFD") && tc.request != "" {
+					t.Errorf("%s has %d bytes", member, len(text))
+				}
 			}
 		})
 	}

@@ -13,12 +13,14 @@
 // stdin, and the environment that [environment] lists. It inherits nothing else
 // of the host, and on Linux the kernel kills it when the host dies.
 //
+// [Describe] asks a plugin who it is and gives it nothing.
+//
 // What is promised: an Invoke is sent at most once; when the process dies, its
 // calls fail within milliseconds and the next ones are served by its successor
 // (30 to 60 ms later on two cores, see bench_test.go); no socket directory and
 // no process outlives Stop. What is not: this keeps a plugin's mistakes away
 // from the host, not a hostile plugin, which runs under the host's user and may
-// read what that user may (/proc/<host>/environ among it); two calls may reach
+// read what that user may (the memory of the host only if that is dumpable); two calls may reach
 // two different processes, so a plugin keeps no state between them; and a host
 // that was killed leaves its socket directories, which whoever made RuntimeDir
 // removes with it.
@@ -28,6 +30,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"google.golang.org/grpc"
 
 	"github.com/keboola/duckdb-storage/sdk"
 	pluginv1 "github.com/keboola/duckdb-storage/sdk/proto/duckdbstorage/plugin/v1"
@@ -82,7 +86,7 @@ type Process struct {
 	state     State
 	current   *connection   // nil unless running
 	changed   chan struct{} // closed and replaced when state changes
-	calls     int           // Invoke calls on their way
+	calls     int           // calls on their way
 	restarts  int
 	lastError string
 	outOfUse  string // why the plugin failed, for users
@@ -118,9 +122,26 @@ func Start(ctx context.Context, cfg Config) (*Process, error) {
 	p.idle, p.rest = context.WithCancel(context.Background())
 	p.draining, p.abort = context.WithCancelCause(context.Background())
 	p.enter(StateRunning, c)
-	cfg.Logger.Info("plugin started", "version", c.description.GetVersion(), "pid", c.child.pid(), "took", time.Since(begin))
+	cfg.Logger.Info("plugin started", "version", c.description.GetVersion(), "pid", c.child.pid(), "took_ms", time.Since(begin).Milliseconds())
 	go p.supervise(c)
 	return p, nil
+}
+
+// Describe starts the plugin only to ask who it is, and ends it: it gets no
+// settings and no way back to the host. Its errors are those of Start.
+func Describe(ctx context.Context, cfg Config) (*pluginv1.DescribeResponse, error) {
+	cfg = cfg.WithDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	fork := newForker()
+	defer fork.close()
+	c, err := launch(ctx, cfg, fork, func(ctx context.Context, c *connection) error { return c.describe(ctx, cfg, nil) })
+	if err != nil {
+		return nil, err
+	}
+	c.close()
+	return c.description, nil
 }
 
 // Description is what the plugin said of itself when it was first started. It
@@ -141,14 +162,32 @@ func (p *Process) Description() *pluginv1.DescribeResponse { return p.descriptio
 //   - sdk.ErrTooLarge: the request or the answer is over MaxMessageBytes.
 //   - sdk.ErrCancelled: ctx ended.
 func (p *Process) Invoke(ctx context.Context, req *pluginv1.InvokeRequest) (*pluginv1.InvokeResponse, error) {
-	c, err := p.acquire(ctx, req.GetCommand())
+	return send(ctx, p, req.GetCommand(), pluginv1.PluginServiceClient.Invoke, req)
+}
+
+// Before asks a before-hook of the plugin. It waits, sends and fails as Invoke does.
+func (p *Process) Before(ctx context.Context, req *pluginv1.BeforeRequest) (*pluginv1.BeforeResponse, error) {
+	return send(ctx, p, "the hook before "+req.GetRequest().GetCommand(), pluginv1.PluginServiceClient.Before, req)
+}
+
+// Notify delivers an event to the plugin. It waits, sends and fails as Invoke does.
+func (p *Process) Notify(ctx context.Context, req *pluginv1.NotifyRequest) (*pluginv1.NotifyResponse, error) {
+	return send(ctx, p, "the delivery of "+req.GetEvent(), pluginv1.PluginServiceClient.Notify, req)
+}
+
+// method is one of the calls that Stop waits for.
+type method[Req, Resp any] func(pluginv1.PluginServiceClient, context.Context, Req, ...grpc.CallOption) (Resp, error)
+
+// send makes one call; what names it in errors.
+func send[Req, Resp any](ctx context.Context, p *Process, what string, call method[Req, Resp], req Req) (resp Resp, err error) {
+	c, err := p.acquire(ctx, what)
 	if err != nil {
-		return nil, err
+		return resp, err
 	}
 	defer p.release()
-	resp, err := c.plugin.Invoke(ctx, req)
-	if err != nil {
-		return nil, p.callError(ctx, c, req.GetCommand(), err)
+	if resp, err = call(c.plugin, ctx, req); err != nil {
+		var none Resp
+		return none, p.callError(ctx, c, what, err)
 	}
 	return resp, nil
 }
@@ -188,7 +227,7 @@ func (p *Process) Stop(ctx context.Context) error {
 }
 
 // acquire returns the connection that serves and counts the call in.
-func (p *Process) acquire(ctx context.Context, command string) (*connection, error) {
+func (p *Process) acquire(ctx context.Context, what string) (*connection, error) {
 	wait, cancel := context.WithTimeout(ctx, p.cfg.ReadyWait)
 	defer cancel()
 	for {
@@ -201,9 +240,9 @@ func (p *Process) acquire(ctx context.Context, command string) (*connection, err
 		case <-p.stopping.Done():
 		case <-wait.Done():
 			if ctx.Err() != nil {
-				return nil, sdk.ErrCancelled.Errorf("the request ended while %s waited for plugin %s to be restarted", command, p.cfg.Name)
+				return nil, sdk.ErrCancelled.Errorf("the request ended while %s waited for plugin %s to be restarted", what, p.cfg.Name)
 			}
-			return nil, sdk.ErrPluginDown.Errorf("plugin %s is being restarted and was not ready within %v: try again", p.cfg.Name, p.cfg.ReadyWait)
+			return nil, sdk.ErrPluginDown.Errorf("plugin %s is being restarted and was not ready for %s within %v: try again", p.cfg.Name, what, p.cfg.ReadyWait)
 		}
 	}
 }
@@ -217,7 +256,8 @@ func (p *Process) tryAcquire() (*connection, <-chan struct{}, error) {
 	case p.stopping.Err() != nil:
 		return nil, nil, sdk.ErrPluginDown.Errorf("plugin %s has been stopped", p.cfg.Name)
 	case p.state == StateFailed:
-		e := sdk.ErrPluginDown.Errorf("plugin %s is out of service: %s. Its status and log say why; repair and reload it", p.cfg.Name, p.outOfUse)
+		e := sdk.ErrPluginDown.Errorf("plugin %s is out of service: %s. GET /admin/plugins and the log say why; the administrator repairs it, then reloads or POSTs /admin/plugins/%s/restart",
+			p.cfg.Name, p.outOfUse, p.cfg.Name)
 		e.Retryable = false
 		return nil, nil, e
 	case p.current == nil || p.current.child.ended():

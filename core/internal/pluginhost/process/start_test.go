@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/keboola/duckdb-storage/core/internal/pluginhost/process"
+	pluginv1 "github.com/keboola/duckdb-storage/sdk/proto/duckdbstorage/plugin/v1"
 )
 
 func TestStart(t *testing.T) {
@@ -67,6 +68,20 @@ func TestStartErrors(t *testing.T) {
 		"prints before the handshake": {
 			func(c *process.Config) { c.Path = filepath.Join(binaries, "chatty") },
 			[]string{"hello", "print nothing to stdout"},
+		},
+		"other protocol": {
+			func(c *process.Config) { c.Path = filepath.Join(binaries, "protocol-two") },
+			[]string{"plugin test: it was built for protocol 2, this host speaks 1", "build it with the SDK of this release"},
+		},
+		"describes itself wrongly": {
+			func(c *process.Config) {
+				c.Check = func(*pluginv1.DescribeResponse) error { return errors.New("it lies") }
+			},
+			[]string{"plugin test: it lies"},
+		},
+		"has no settings": {
+			func(c *process.Config) { c.Settings = []byte(`{"a":1}`) },
+			[]string{"plugin test: has no settings (change plugins.test.config)"},
 		},
 		"never serves": {
 			func(c *process.Config) {
@@ -156,7 +171,7 @@ func TestOutputReachesTheLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := []string{
-		`{"@level":"warn","@message":"a warning","command":"test.Print","request_id":"r1","rows":9007199254740993}`,
+		`{"@level":"warn","@message":"a warning","command":"test.Print","request_id":"r1","rows":9007199254740993,"run_id":""}`,
 		`{"@level":"info","@message":"printed to stdout"}`,
 		`{"@level":"info","@message":"printed to stderr"}`,
 		`{"@level":"info","@message":"{\"@message\":1}"}`,

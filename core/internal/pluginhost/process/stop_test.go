@@ -86,6 +86,20 @@ func TestStopDrains(t *testing.T) {
 	}
 }
 
+// Service managers send SIGTERM to plugins before the host has drained.
+func TestTerminationIsTheHostsBusiness(t *testing.T) {
+	t.Parallel()
+	p := start(t, config(t))
+	kill(t, p.Status().PID, syscall.SIGTERM)
+	kill(t, p.Status().PID, syscall.SIGINT)
+	for range 10 {
+		echo(t, p)
+	}
+	if s := p.Status(); s.Restarts != 0 || s.LastError != "" {
+		t.Errorf("status is %+v", s)
+	}
+}
+
 // Whatever the plugin does, Stop ends it soon after its context.
 func TestStopIsBounded(t *testing.T) {
 	t.Parallel()

@@ -52,6 +52,9 @@ func (p *Process) watch(until context.Context, c *connection) error {
 				return end(c, "was killed because its connection broke")
 			}
 		case <-tick.C:
+			if c.child.attached != nil {
+				continue // a debugger may have stopped it
+			}
 			if err := c.health(until, p.cfg.HealthTimeout); err != nil && until.Err() == nil {
 				return end(c, fmt.Sprintf("was killed because it did not answer the health check (%v)", err))
 			}
@@ -90,7 +93,7 @@ func (p *Process) revive(cause error) *connection {
 		}
 		p.note(cause)
 		p.enter(StateRestarting, nil)
-		p.cfg.Logger.Warn("plugin is down and will be started again", "in", delay, "cause", cause)
+		p.cfg.Logger.Warn("plugin is down and will be started again", "in_ms", delay.Milliseconds(), "cause", cause)
 		if !p.pause(delay) {
 			return nil
 		}
@@ -99,7 +102,7 @@ func (p *Process) revive(cause error) *connection {
 		switch {
 		case err == nil:
 			p.serveAgain(c)
-			p.cfg.Logger.Info("plugin serves again", "pid", c.child.pid(), "took", time.Since(begin))
+			p.cfg.Logger.Info("plugin serves again", "pid", c.child.pid(), "took_ms", time.Since(begin).Milliseconds())
 			return c
 		case p.stopping.Err() != nil:
 			return nil
@@ -145,7 +148,7 @@ func (p *Process) fail(cause error, reason string) {
 	p.outOfUse = reason
 	p.mu.Unlock()
 	p.enter(StateFailed, nil)
-	p.cfg.Logger.Error("plugin has failed and stays down: repair and reload it", "reason", reason, "cause", cause)
+	p.cfg.Logger.Error("plugin has failed and stays down: repair it, then reload the configuration or POST /admin/plugins/{name}/restart", "reason", reason, "cause", cause)
 }
 
 // drain waits until no call is running in the plugin, as long as the callers of

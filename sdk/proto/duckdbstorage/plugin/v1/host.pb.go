@@ -441,6 +441,440 @@ func (x *LeaseResponse) GetError() *Error {
 	return nil
 }
 
+type TransactRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the first request of the stream.
+	CallToken string `protobuf:"bytes,1,opt,name=call_token,json=callToken,proto3" json:"call_token,omitempty"`
+	// Types that are valid to be assigned to Operation:
+	//
+	//	*TransactRequest_Execute
+	//	*TransactRequest_Query
+	//	*TransactRequest_Commit
+	Operation     isTransactRequest_Operation `protobuf_oneof:"operation"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TransactRequest) Reset() {
+	*x = TransactRequest{}
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TransactRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TransactRequest) ProtoMessage() {}
+
+func (x *TransactRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TransactRequest.ProtoReflect.Descriptor instead.
+func (*TransactRequest) Descriptor() ([]byte, []int) {
+	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *TransactRequest) GetCallToken() string {
+	if x != nil {
+		return x.CallToken
+	}
+	return ""
+}
+
+func (x *TransactRequest) GetOperation() isTransactRequest_Operation {
+	if x != nil {
+		return x.Operation
+	}
+	return nil
+}
+
+func (x *TransactRequest) GetExecute() *Statement {
+	if x != nil {
+		if x, ok := x.Operation.(*TransactRequest_Execute); ok {
+			return x.Execute
+		}
+	}
+	return nil
+}
+
+func (x *TransactRequest) GetQuery() *Statement {
+	if x != nil {
+		if x, ok := x.Operation.(*TransactRequest_Query); ok {
+			return x.Query
+		}
+	}
+	return nil
+}
+
+func (x *TransactRequest) GetCommit() *Commit {
+	if x != nil {
+		if x, ok := x.Operation.(*TransactRequest_Commit); ok {
+			return x.Commit
+		}
+	}
+	return nil
+}
+
+type isTransactRequest_Operation interface {
+	isTransactRequest_Operation()
+}
+
+type TransactRequest_Execute struct {
+	// Run a statement.
+	Execute *Statement `protobuf:"bytes,2,opt,name=execute,proto3,oneof"`
+}
+
+type TransactRequest_Query struct {
+	// Run a read of at most 1000 rows and 1 MiB, which sees what was executed before.
+	Query *Statement `protobuf:"bytes,3,opt,name=query,proto3,oneof"`
+}
+
+type TransactRequest_Commit struct {
+	// Commit. It is the last request.
+	Commit *Commit `protobuf:"bytes,4,opt,name=commit,proto3,oneof"`
+}
+
+func (*TransactRequest_Execute) isTransactRequest_Operation() {}
+
+func (*TransactRequest_Query) isTransactRequest_Operation() {}
+
+func (*TransactRequest_Commit) isTransactRequest_Operation() {}
+
+type Commit struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Events        []*Emission            `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Commit) Reset() {
+	*x = Commit{}
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Commit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Commit) ProtoMessage() {}
+
+func (x *Commit) ProtoReflect() protoreflect.Message {
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Commit.ProtoReflect.Descriptor instead.
+func (*Commit) Descriptor() ([]byte, []int) {
+	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Commit) GetEvents() []*Emission {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+type TransactResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of execute.
+	RowsAffected int64 `protobuf:"varint,1,opt,name=rows_affected,json=rowsAffected,proto3" json:"rows_affected,omitempty"`
+	// Of query: JSON array with one object per row.
+	Rows          []byte `protobuf:"bytes,2,opt,name=rows,proto3" json:"rows,omitempty"`
+	Error         *Error `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TransactResponse) Reset() {
+	*x = TransactResponse{}
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TransactResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TransactResponse) ProtoMessage() {}
+
+func (x *TransactResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TransactResponse.ProtoReflect.Descriptor instead.
+func (*TransactResponse) Descriptor() ([]byte, []int) {
+	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *TransactResponse) GetRowsAffected() int64 {
+	if x != nil {
+		return x.RowsAffected
+	}
+	return 0
+}
+
+func (x *TransactResponse) GetRows() []byte {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+func (x *TransactResponse) GetError() *Error {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+type StartJobRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	CallToken     string                 `protobuf:"bytes,1,opt,name=call_token,json=callToken,proto3" json:"call_token,omitempty"`
+	Command       string                 `protobuf:"bytes,2,opt,name=command,proto3" json:"command,omitempty"`
+	Payload       []byte                 `protobuf:"bytes,3,opt,name=payload,proto3" json:"payload,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StartJobRequest) Reset() {
+	*x = StartJobRequest{}
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StartJobRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StartJobRequest) ProtoMessage() {}
+
+func (x *StartJobRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StartJobRequest.ProtoReflect.Descriptor instead.
+func (*StartJobRequest) Descriptor() ([]byte, []int) {
+	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *StartJobRequest) GetCallToken() string {
+	if x != nil {
+		return x.CallToken
+	}
+	return ""
+}
+
+func (x *StartJobRequest) GetCommand() string {
+	if x != nil {
+		return x.Command
+	}
+	return ""
+}
+
+func (x *StartJobRequest) GetPayload() []byte {
+	if x != nil {
+		return x.Payload
+	}
+	return nil
+}
+
+type StartJobResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	JobId         string                 `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	Error         *Error                 `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StartJobResponse) Reset() {
+	*x = StartJobResponse{}
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StartJobResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StartJobResponse) ProtoMessage() {}
+
+func (x *StartJobResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StartJobResponse.ProtoReflect.Descriptor instead.
+func (*StartJobResponse) Descriptor() ([]byte, []int) {
+	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *StartJobResponse) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
+func (x *StartJobResponse) GetError() *Error {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+type ProgressRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	CallToken string                 `protobuf:"bytes,1,opt,name=call_token,json=callToken,proto3" json:"call_token,omitempty"`
+	// From 0 to 1.
+	Fraction float64 `protobuf:"fixed64,2,opt,name=fraction,proto3" json:"fraction,omitempty"`
+	// What is being done, for people; may be empty.
+	Message       string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProgressRequest) Reset() {
+	*x = ProgressRequest{}
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProgressRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProgressRequest) ProtoMessage() {}
+
+func (x *ProgressRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProgressRequest.ProtoReflect.Descriptor instead.
+func (*ProgressRequest) Descriptor() ([]byte, []int) {
+	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ProgressRequest) GetCallToken() string {
+	if x != nil {
+		return x.CallToken
+	}
+	return ""
+}
+
+func (x *ProgressRequest) GetFraction() float64 {
+	if x != nil {
+		return x.Fraction
+	}
+	return 0
+}
+
+func (x *ProgressRequest) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+type ProgressResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Error         *Error                 `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProgressResponse) Reset() {
+	*x = ProgressResponse{}
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProgressResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProgressResponse) ProtoMessage() {}
+
+func (x *ProgressResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProgressResponse.ProtoReflect.Descriptor instead.
+func (*ProgressResponse) Descriptor() ([]byte, []int) {
+	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ProgressResponse) GetError() *Error {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
 type File struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Id          string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -466,7 +900,7 @@ type File struct {
 
 func (x *File) Reset() {
 	*x = File{}
-	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[8]
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -478,7 +912,7 @@ func (x *File) String() string {
 func (*File) ProtoMessage() {}
 
 func (x *File) ProtoReflect() protoreflect.Message {
-	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[8]
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -491,7 +925,7 @@ func (x *File) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use File.ProtoReflect.Descriptor instead.
 func (*File) Descriptor() ([]byte, []int) {
-	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{8}
+	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *File) GetId() string {
@@ -588,7 +1022,7 @@ type CreateFileRequest struct {
 
 func (x *CreateFileRequest) Reset() {
 	*x = CreateFileRequest{}
-	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[9]
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -600,7 +1034,7 @@ func (x *CreateFileRequest) String() string {
 func (*CreateFileRequest) ProtoMessage() {}
 
 func (x *CreateFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[9]
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -613,7 +1047,7 @@ func (x *CreateFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateFileRequest.ProtoReflect.Descriptor instead.
 func (*CreateFileRequest) Descriptor() ([]byte, []int) {
-	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{9}
+	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CreateFileRequest) GetCallToken() string {
@@ -640,7 +1074,7 @@ type CreateFileResponse struct {
 
 func (x *CreateFileResponse) Reset() {
 	*x = CreateFileResponse{}
-	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[10]
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -652,7 +1086,7 @@ func (x *CreateFileResponse) String() string {
 func (*CreateFileResponse) ProtoMessage() {}
 
 func (x *CreateFileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[10]
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -665,7 +1099,7 @@ func (x *CreateFileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateFileResponse.ProtoReflect.Descriptor instead.
 func (*CreateFileResponse) Descriptor() ([]byte, []int) {
-	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{10}
+	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CreateFileResponse) GetFile() *File {
@@ -692,7 +1126,7 @@ type GetFileRequest struct {
 
 func (x *GetFileRequest) Reset() {
 	*x = GetFileRequest{}
-	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[11]
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -704,7 +1138,7 @@ func (x *GetFileRequest) String() string {
 func (*GetFileRequest) ProtoMessage() {}
 
 func (x *GetFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[11]
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -717,7 +1151,7 @@ func (x *GetFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFileRequest.ProtoReflect.Descriptor instead.
 func (*GetFileRequest) Descriptor() ([]byte, []int) {
-	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{11}
+	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetFileRequest) GetCallToken() string {
@@ -744,7 +1178,7 @@ type GetFileResponse struct {
 
 func (x *GetFileResponse) Reset() {
 	*x = GetFileResponse{}
-	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[12]
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -756,7 +1190,7 @@ func (x *GetFileResponse) String() string {
 func (*GetFileResponse) ProtoMessage() {}
 
 func (x *GetFileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[12]
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -769,7 +1203,7 @@ func (x *GetFileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFileResponse.ProtoReflect.Descriptor instead.
 func (*GetFileResponse) Descriptor() ([]byte, []int) {
-	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{12}
+	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetFileResponse) GetFile() *File {
@@ -799,7 +1233,7 @@ type RegisterFileRequest struct {
 
 func (x *RegisterFileRequest) Reset() {
 	*x = RegisterFileRequest{}
-	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[13]
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -811,7 +1245,7 @@ func (x *RegisterFileRequest) String() string {
 func (*RegisterFileRequest) ProtoMessage() {}
 
 func (x *RegisterFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[13]
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -824,7 +1258,7 @@ func (x *RegisterFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterFileRequest.ProtoReflect.Descriptor instead.
 func (*RegisterFileRequest) Descriptor() ([]byte, []int) {
-	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{13}
+	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RegisterFileRequest) GetCallToken() string {
@@ -865,7 +1299,7 @@ type RegisterFileResponse struct {
 
 func (x *RegisterFileResponse) Reset() {
 	*x = RegisterFileResponse{}
-	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[14]
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -877,7 +1311,7 @@ func (x *RegisterFileResponse) String() string {
 func (*RegisterFileResponse) ProtoMessage() {}
 
 func (x *RegisterFileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[14]
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -890,7 +1324,7 @@ func (x *RegisterFileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterFileResponse.ProtoReflect.Descriptor instead.
 func (*RegisterFileResponse) Descriptor() ([]byte, []int) {
-	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{14}
+	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RegisterFileResponse) GetFile() *File {
@@ -917,7 +1351,7 @@ type DeleteFileRequest struct {
 
 func (x *DeleteFileRequest) Reset() {
 	*x = DeleteFileRequest{}
-	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[15]
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -929,7 +1363,7 @@ func (x *DeleteFileRequest) String() string {
 func (*DeleteFileRequest) ProtoMessage() {}
 
 func (x *DeleteFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[15]
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -942,7 +1376,7 @@ func (x *DeleteFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteFileRequest.ProtoReflect.Descriptor instead.
 func (*DeleteFileRequest) Descriptor() ([]byte, []int) {
-	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{15}
+	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *DeleteFileRequest) GetCallToken() string {
@@ -968,7 +1402,7 @@ type DeleteFileResponse struct {
 
 func (x *DeleteFileResponse) Reset() {
 	*x = DeleteFileResponse{}
-	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[16]
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -980,7 +1414,7 @@ func (x *DeleteFileResponse) String() string {
 func (*DeleteFileResponse) ProtoMessage() {}
 
 func (x *DeleteFileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[16]
+	mi := &file_duckdbstorage_plugin_v1_host_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -993,7 +1427,7 @@ func (x *DeleteFileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteFileResponse.ProtoReflect.Descriptor instead.
 func (*DeleteFileResponse) Descriptor() ([]byte, []int) {
-	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{16}
+	return file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *DeleteFileResponse) GetError() *Error {
@@ -1035,6 +1469,34 @@ const file_duckdbstorage_plugin_v1_host_proto_rawDesc = "" +
 	"\n" +
 	"call_token\x18\x01 \x01(\tR\tcallToken\"E\n" +
 	"\rLeaseResponse\x124\n" +
+	"\x05error\x18\x01 \x01(\v2\x1e.duckdbstorage.plugin.v1.ErrorR\x05error\"\xf4\x01\n" +
+	"\x0fTransactRequest\x12\x1d\n" +
+	"\n" +
+	"call_token\x18\x01 \x01(\tR\tcallToken\x12>\n" +
+	"\aexecute\x18\x02 \x01(\v2\".duckdbstorage.plugin.v1.StatementH\x00R\aexecute\x12:\n" +
+	"\x05query\x18\x03 \x01(\v2\".duckdbstorage.plugin.v1.StatementH\x00R\x05query\x129\n" +
+	"\x06commit\x18\x04 \x01(\v2\x1f.duckdbstorage.plugin.v1.CommitH\x00R\x06commitB\v\n" +
+	"\toperation\"C\n" +
+	"\x06Commit\x129\n" +
+	"\x06events\x18\x01 \x03(\v2!.duckdbstorage.plugin.v1.EmissionR\x06events\"\x81\x01\n" +
+	"\x10TransactResponse\x12#\n" +
+	"\rrows_affected\x18\x01 \x01(\x03R\frowsAffected\x12\x12\n" +
+	"\x04rows\x18\x02 \x01(\fR\x04rows\x124\n" +
+	"\x05error\x18\x03 \x01(\v2\x1e.duckdbstorage.plugin.v1.ErrorR\x05error\"d\n" +
+	"\x0fStartJobRequest\x12\x1d\n" +
+	"\n" +
+	"call_token\x18\x01 \x01(\tR\tcallToken\x12\x18\n" +
+	"\acommand\x18\x02 \x01(\tR\acommand\x12\x18\n" +
+	"\apayload\x18\x03 \x01(\fR\apayload\"_\n" +
+	"\x10StartJobResponse\x12\x15\n" +
+	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x124\n" +
+	"\x05error\x18\x02 \x01(\v2\x1e.duckdbstorage.plugin.v1.ErrorR\x05error\"f\n" +
+	"\x0fProgressRequest\x12\x1d\n" +
+	"\n" +
+	"call_token\x18\x01 \x01(\tR\tcallToken\x12\x1a\n" +
+	"\bfraction\x18\x02 \x01(\x01R\bfraction\x12\x18\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\"H\n" +
+	"\x10ProgressResponse\x124\n" +
 	"\x05error\x18\x01 \x01(\v2\x1e.duckdbstorage.plugin.v1.ErrorR\x05error\"\xe9\x02\n" +
 	"\x04File\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
@@ -1079,12 +1541,15 @@ const file_duckdbstorage_plugin_v1_host_proto_rawDesc = "" +
 	"call_token\x18\x01 \x01(\tR\tcallToken\x12\x17\n" +
 	"\afile_id\x18\x02 \x01(\tR\x06fileId\"J\n" +
 	"\x12DeleteFileResponse\x124\n" +
-	"\x05error\x18\x01 \x01(\v2\x1e.duckdbstorage.plugin.v1.ErrorR\x05error2\x83\x06\n" +
+	"\x05error\x18\x01 \x01(\v2\x1e.duckdbstorage.plugin.v1.ErrorR\x05error2\xaa\b\n" +
 	"\vHostService\x12V\n" +
 	"\x05Query\x12%.duckdbstorage.plugin.v1.QueryRequest\x1a&.duckdbstorage.plugin.v1.QueryResponse\x12V\n" +
 	"\x05Write\x12%.duckdbstorage.plugin.v1.WriteRequest\x1a&.duckdbstorage.plugin.v1.WriteResponse\x12S\n" +
 	"\x04Call\x12$.duckdbstorage.plugin.v1.CallRequest\x1a%.duckdbstorage.plugin.v1.CallResponse\x12V\n" +
-	"\x05Lease\x12%.duckdbstorage.plugin.v1.LeaseRequest\x1a&.duckdbstorage.plugin.v1.LeaseResponse\x12e\n" +
+	"\x05Lease\x12%.duckdbstorage.plugin.v1.LeaseRequest\x1a&.duckdbstorage.plugin.v1.LeaseResponse\x12c\n" +
+	"\bTransact\x12(.duckdbstorage.plugin.v1.TransactRequest\x1a).duckdbstorage.plugin.v1.TransactResponse(\x010\x01\x12_\n" +
+	"\bStartJob\x12(.duckdbstorage.plugin.v1.StartJobRequest\x1a).duckdbstorage.plugin.v1.StartJobResponse\x12_\n" +
+	"\bProgress\x12(.duckdbstorage.plugin.v1.ProgressRequest\x1a).duckdbstorage.plugin.v1.ProgressResponse\x12e\n" +
 	"\n" +
 	"CreateFile\x12*.duckdbstorage.plugin.v1.CreateFileRequest\x1a+.duckdbstorage.plugin.v1.CreateFileResponse\x12\\\n" +
 	"\aGetFile\x12'.duckdbstorage.plugin.v1.GetFileRequest\x1a(.duckdbstorage.plugin.v1.GetFileResponse\x12k\n" +
@@ -1104,7 +1569,7 @@ func file_duckdbstorage_plugin_v1_host_proto_rawDescGZIP() []byte {
 	return file_duckdbstorage_plugin_v1_host_proto_rawDescData
 }
 
-var file_duckdbstorage_plugin_v1_host_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_duckdbstorage_plugin_v1_host_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_duckdbstorage_plugin_v1_host_proto_goTypes = []any{
 	(*QueryRequest)(nil),          // 0: duckdbstorage.plugin.v1.QueryRequest
 	(*QueryResponse)(nil),         // 1: duckdbstorage.plugin.v1.QueryResponse
@@ -1114,60 +1579,81 @@ var file_duckdbstorage_plugin_v1_host_proto_goTypes = []any{
 	(*CallResponse)(nil),          // 5: duckdbstorage.plugin.v1.CallResponse
 	(*LeaseRequest)(nil),          // 6: duckdbstorage.plugin.v1.LeaseRequest
 	(*LeaseResponse)(nil),         // 7: duckdbstorage.plugin.v1.LeaseResponse
-	(*File)(nil),                  // 8: duckdbstorage.plugin.v1.File
-	(*CreateFileRequest)(nil),     // 9: duckdbstorage.plugin.v1.CreateFileRequest
-	(*CreateFileResponse)(nil),    // 10: duckdbstorage.plugin.v1.CreateFileResponse
-	(*GetFileRequest)(nil),        // 11: duckdbstorage.plugin.v1.GetFileRequest
-	(*GetFileResponse)(nil),       // 12: duckdbstorage.plugin.v1.GetFileResponse
-	(*RegisterFileRequest)(nil),   // 13: duckdbstorage.plugin.v1.RegisterFileRequest
-	(*RegisterFileResponse)(nil),  // 14: duckdbstorage.plugin.v1.RegisterFileResponse
-	(*DeleteFileRequest)(nil),     // 15: duckdbstorage.plugin.v1.DeleteFileRequest
-	(*DeleteFileResponse)(nil),    // 16: duckdbstorage.plugin.v1.DeleteFileResponse
-	(*Statement)(nil),             // 17: duckdbstorage.plugin.v1.Statement
-	(*Error)(nil),                 // 18: duckdbstorage.plugin.v1.Error
-	(*Unit)(nil),                  // 19: duckdbstorage.plugin.v1.Unit
-	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
-	(*FileSpec)(nil),              // 21: duckdbstorage.plugin.v1.FileSpec
+	(*TransactRequest)(nil),       // 8: duckdbstorage.plugin.v1.TransactRequest
+	(*Commit)(nil),                // 9: duckdbstorage.plugin.v1.Commit
+	(*TransactResponse)(nil),      // 10: duckdbstorage.plugin.v1.TransactResponse
+	(*StartJobRequest)(nil),       // 11: duckdbstorage.plugin.v1.StartJobRequest
+	(*StartJobResponse)(nil),      // 12: duckdbstorage.plugin.v1.StartJobResponse
+	(*ProgressRequest)(nil),       // 13: duckdbstorage.plugin.v1.ProgressRequest
+	(*ProgressResponse)(nil),      // 14: duckdbstorage.plugin.v1.ProgressResponse
+	(*File)(nil),                  // 15: duckdbstorage.plugin.v1.File
+	(*CreateFileRequest)(nil),     // 16: duckdbstorage.plugin.v1.CreateFileRequest
+	(*CreateFileResponse)(nil),    // 17: duckdbstorage.plugin.v1.CreateFileResponse
+	(*GetFileRequest)(nil),        // 18: duckdbstorage.plugin.v1.GetFileRequest
+	(*GetFileResponse)(nil),       // 19: duckdbstorage.plugin.v1.GetFileResponse
+	(*RegisterFileRequest)(nil),   // 20: duckdbstorage.plugin.v1.RegisterFileRequest
+	(*RegisterFileResponse)(nil),  // 21: duckdbstorage.plugin.v1.RegisterFileResponse
+	(*DeleteFileRequest)(nil),     // 22: duckdbstorage.plugin.v1.DeleteFileRequest
+	(*DeleteFileResponse)(nil),    // 23: duckdbstorage.plugin.v1.DeleteFileResponse
+	(*Statement)(nil),             // 24: duckdbstorage.plugin.v1.Statement
+	(*Error)(nil),                 // 25: duckdbstorage.plugin.v1.Error
+	(*Unit)(nil),                  // 26: duckdbstorage.plugin.v1.Unit
+	(*Emission)(nil),              // 27: duckdbstorage.plugin.v1.Emission
+	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
+	(*FileSpec)(nil),              // 29: duckdbstorage.plugin.v1.FileSpec
 }
 var file_duckdbstorage_plugin_v1_host_proto_depIdxs = []int32{
-	17, // 0: duckdbstorage.plugin.v1.QueryRequest.statement:type_name -> duckdbstorage.plugin.v1.Statement
-	18, // 1: duckdbstorage.plugin.v1.QueryResponse.error:type_name -> duckdbstorage.plugin.v1.Error
-	19, // 2: duckdbstorage.plugin.v1.WriteRequest.unit:type_name -> duckdbstorage.plugin.v1.Unit
-	18, // 3: duckdbstorage.plugin.v1.WriteResponse.error:type_name -> duckdbstorage.plugin.v1.Error
-	18, // 4: duckdbstorage.plugin.v1.CallResponse.error:type_name -> duckdbstorage.plugin.v1.Error
-	18, // 5: duckdbstorage.plugin.v1.LeaseResponse.error:type_name -> duckdbstorage.plugin.v1.Error
-	20, // 6: duckdbstorage.plugin.v1.File.created:type_name -> google.protobuf.Timestamp
-	20, // 7: duckdbstorage.plugin.v1.File.expires:type_name -> google.protobuf.Timestamp
-	21, // 8: duckdbstorage.plugin.v1.CreateFileRequest.spec:type_name -> duckdbstorage.plugin.v1.FileSpec
-	8,  // 9: duckdbstorage.plugin.v1.CreateFileResponse.file:type_name -> duckdbstorage.plugin.v1.File
-	18, // 10: duckdbstorage.plugin.v1.CreateFileResponse.error:type_name -> duckdbstorage.plugin.v1.Error
-	8,  // 11: duckdbstorage.plugin.v1.GetFileResponse.file:type_name -> duckdbstorage.plugin.v1.File
-	18, // 12: duckdbstorage.plugin.v1.GetFileResponse.error:type_name -> duckdbstorage.plugin.v1.Error
-	21, // 13: duckdbstorage.plugin.v1.RegisterFileRequest.spec:type_name -> duckdbstorage.plugin.v1.FileSpec
-	8,  // 14: duckdbstorage.plugin.v1.RegisterFileResponse.file:type_name -> duckdbstorage.plugin.v1.File
-	18, // 15: duckdbstorage.plugin.v1.RegisterFileResponse.error:type_name -> duckdbstorage.plugin.v1.Error
-	18, // 16: duckdbstorage.plugin.v1.DeleteFileResponse.error:type_name -> duckdbstorage.plugin.v1.Error
-	0,  // 17: duckdbstorage.plugin.v1.HostService.Query:input_type -> duckdbstorage.plugin.v1.QueryRequest
-	2,  // 18: duckdbstorage.plugin.v1.HostService.Write:input_type -> duckdbstorage.plugin.v1.WriteRequest
-	4,  // 19: duckdbstorage.plugin.v1.HostService.Call:input_type -> duckdbstorage.plugin.v1.CallRequest
-	6,  // 20: duckdbstorage.plugin.v1.HostService.Lease:input_type -> duckdbstorage.plugin.v1.LeaseRequest
-	9,  // 21: duckdbstorage.plugin.v1.HostService.CreateFile:input_type -> duckdbstorage.plugin.v1.CreateFileRequest
-	11, // 22: duckdbstorage.plugin.v1.HostService.GetFile:input_type -> duckdbstorage.plugin.v1.GetFileRequest
-	13, // 23: duckdbstorage.plugin.v1.HostService.RegisterFile:input_type -> duckdbstorage.plugin.v1.RegisterFileRequest
-	15, // 24: duckdbstorage.plugin.v1.HostService.DeleteFile:input_type -> duckdbstorage.plugin.v1.DeleteFileRequest
-	1,  // 25: duckdbstorage.plugin.v1.HostService.Query:output_type -> duckdbstorage.plugin.v1.QueryResponse
-	3,  // 26: duckdbstorage.plugin.v1.HostService.Write:output_type -> duckdbstorage.plugin.v1.WriteResponse
-	5,  // 27: duckdbstorage.plugin.v1.HostService.Call:output_type -> duckdbstorage.plugin.v1.CallResponse
-	7,  // 28: duckdbstorage.plugin.v1.HostService.Lease:output_type -> duckdbstorage.plugin.v1.LeaseResponse
-	10, // 29: duckdbstorage.plugin.v1.HostService.CreateFile:output_type -> duckdbstorage.plugin.v1.CreateFileResponse
-	12, // 30: duckdbstorage.plugin.v1.HostService.GetFile:output_type -> duckdbstorage.plugin.v1.GetFileResponse
-	14, // 31: duckdbstorage.plugin.v1.HostService.RegisterFile:output_type -> duckdbstorage.plugin.v1.RegisterFileResponse
-	16, // 32: duckdbstorage.plugin.v1.HostService.DeleteFile:output_type -> duckdbstorage.plugin.v1.DeleteFileResponse
-	25, // [25:33] is the sub-list for method output_type
-	17, // [17:25] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	24, // 0: duckdbstorage.plugin.v1.QueryRequest.statement:type_name -> duckdbstorage.plugin.v1.Statement
+	25, // 1: duckdbstorage.plugin.v1.QueryResponse.error:type_name -> duckdbstorage.plugin.v1.Error
+	26, // 2: duckdbstorage.plugin.v1.WriteRequest.unit:type_name -> duckdbstorage.plugin.v1.Unit
+	25, // 3: duckdbstorage.plugin.v1.WriteResponse.error:type_name -> duckdbstorage.plugin.v1.Error
+	25, // 4: duckdbstorage.plugin.v1.CallResponse.error:type_name -> duckdbstorage.plugin.v1.Error
+	25, // 5: duckdbstorage.plugin.v1.LeaseResponse.error:type_name -> duckdbstorage.plugin.v1.Error
+	24, // 6: duckdbstorage.plugin.v1.TransactRequest.execute:type_name -> duckdbstorage.plugin.v1.Statement
+	24, // 7: duckdbstorage.plugin.v1.TransactRequest.query:type_name -> duckdbstorage.plugin.v1.Statement
+	9,  // 8: duckdbstorage.plugin.v1.TransactRequest.commit:type_name -> duckdbstorage.plugin.v1.Commit
+	27, // 9: duckdbstorage.plugin.v1.Commit.events:type_name -> duckdbstorage.plugin.v1.Emission
+	25, // 10: duckdbstorage.plugin.v1.TransactResponse.error:type_name -> duckdbstorage.plugin.v1.Error
+	25, // 11: duckdbstorage.plugin.v1.StartJobResponse.error:type_name -> duckdbstorage.plugin.v1.Error
+	25, // 12: duckdbstorage.plugin.v1.ProgressResponse.error:type_name -> duckdbstorage.plugin.v1.Error
+	28, // 13: duckdbstorage.plugin.v1.File.created:type_name -> google.protobuf.Timestamp
+	28, // 14: duckdbstorage.plugin.v1.File.expires:type_name -> google.protobuf.Timestamp
+	29, // 15: duckdbstorage.plugin.v1.CreateFileRequest.spec:type_name -> duckdbstorage.plugin.v1.FileSpec
+	15, // 16: duckdbstorage.plugin.v1.CreateFileResponse.file:type_name -> duckdbstorage.plugin.v1.File
+	25, // 17: duckdbstorage.plugin.v1.CreateFileResponse.error:type_name -> duckdbstorage.plugin.v1.Error
+	15, // 18: duckdbstorage.plugin.v1.GetFileResponse.file:type_name -> duckdbstorage.plugin.v1.File
+	25, // 19: duckdbstorage.plugin.v1.GetFileResponse.error:type_name -> duckdbstorage.plugin.v1.Error
+	29, // 20: duckdbstorage.plugin.v1.RegisterFileRequest.spec:type_name -> duckdbstorage.plugin.v1.FileSpec
+	15, // 21: duckdbstorage.plugin.v1.RegisterFileResponse.file:type_name -> duckdbstorage.plugin.v1.File
+	25, // 22: duckdbstorage.plugin.v1.RegisterFileResponse.error:type_name -> duckdbstorage.plugin.v1.Error
+	25, // 23: duckdbstorage.plugin.v1.DeleteFileResponse.error:type_name -> duckdbstorage.plugin.v1.Error
+	0,  // 24: duckdbstorage.plugin.v1.HostService.Query:input_type -> duckdbstorage.plugin.v1.QueryRequest
+	2,  // 25: duckdbstorage.plugin.v1.HostService.Write:input_type -> duckdbstorage.plugin.v1.WriteRequest
+	4,  // 26: duckdbstorage.plugin.v1.HostService.Call:input_type -> duckdbstorage.plugin.v1.CallRequest
+	6,  // 27: duckdbstorage.plugin.v1.HostService.Lease:input_type -> duckdbstorage.plugin.v1.LeaseRequest
+	8,  // 28: duckdbstorage.plugin.v1.HostService.Transact:input_type -> duckdbstorage.plugin.v1.TransactRequest
+	11, // 29: duckdbstorage.plugin.v1.HostService.StartJob:input_type -> duckdbstorage.plugin.v1.StartJobRequest
+	13, // 30: duckdbstorage.plugin.v1.HostService.Progress:input_type -> duckdbstorage.plugin.v1.ProgressRequest
+	16, // 31: duckdbstorage.plugin.v1.HostService.CreateFile:input_type -> duckdbstorage.plugin.v1.CreateFileRequest
+	18, // 32: duckdbstorage.plugin.v1.HostService.GetFile:input_type -> duckdbstorage.plugin.v1.GetFileRequest
+	20, // 33: duckdbstorage.plugin.v1.HostService.RegisterFile:input_type -> duckdbstorage.plugin.v1.RegisterFileRequest
+	22, // 34: duckdbstorage.plugin.v1.HostService.DeleteFile:input_type -> duckdbstorage.plugin.v1.DeleteFileRequest
+	1,  // 35: duckdbstorage.plugin.v1.HostService.Query:output_type -> duckdbstorage.plugin.v1.QueryResponse
+	3,  // 36: duckdbstorage.plugin.v1.HostService.Write:output_type -> duckdbstorage.plugin.v1.WriteResponse
+	5,  // 37: duckdbstorage.plugin.v1.HostService.Call:output_type -> duckdbstorage.plugin.v1.CallResponse
+	7,  // 38: duckdbstorage.plugin.v1.HostService.Lease:output_type -> duckdbstorage.plugin.v1.LeaseResponse
+	10, // 39: duckdbstorage.plugin.v1.HostService.Transact:output_type -> duckdbstorage.plugin.v1.TransactResponse
+	12, // 40: duckdbstorage.plugin.v1.HostService.StartJob:output_type -> duckdbstorage.plugin.v1.StartJobResponse
+	14, // 41: duckdbstorage.plugin.v1.HostService.Progress:output_type -> duckdbstorage.plugin.v1.ProgressResponse
+	17, // 42: duckdbstorage.plugin.v1.HostService.CreateFile:output_type -> duckdbstorage.plugin.v1.CreateFileResponse
+	19, // 43: duckdbstorage.plugin.v1.HostService.GetFile:output_type -> duckdbstorage.plugin.v1.GetFileResponse
+	21, // 44: duckdbstorage.plugin.v1.HostService.RegisterFile:output_type -> duckdbstorage.plugin.v1.RegisterFileResponse
+	23, // 45: duckdbstorage.plugin.v1.HostService.DeleteFile:output_type -> duckdbstorage.plugin.v1.DeleteFileResponse
+	35, // [35:46] is the sub-list for method output_type
+	24, // [24:35] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_duckdbstorage_plugin_v1_host_proto_init() }
@@ -1176,13 +1662,18 @@ func file_duckdbstorage_plugin_v1_host_proto_init() {
 		return
 	}
 	file_duckdbstorage_plugin_v1_plugin_proto_init()
+	file_duckdbstorage_plugin_v1_host_proto_msgTypes[8].OneofWrappers = []any{
+		(*TransactRequest_Execute)(nil),
+		(*TransactRequest_Query)(nil),
+		(*TransactRequest_Commit)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_duckdbstorage_plugin_v1_host_proto_rawDesc), len(file_duckdbstorage_plugin_v1_host_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

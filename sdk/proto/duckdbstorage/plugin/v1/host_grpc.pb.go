@@ -23,6 +23,9 @@ const (
 	HostService_Write_FullMethodName        = "/duckdbstorage.plugin.v1.HostService/Write"
 	HostService_Call_FullMethodName         = "/duckdbstorage.plugin.v1.HostService/Call"
 	HostService_Lease_FullMethodName        = "/duckdbstorage.plugin.v1.HostService/Lease"
+	HostService_Transact_FullMethodName     = "/duckdbstorage.plugin.v1.HostService/Transact"
+	HostService_StartJob_FullMethodName     = "/duckdbstorage.plugin.v1.HostService/StartJob"
+	HostService_Progress_FullMethodName     = "/duckdbstorage.plugin.v1.HostService/Progress"
 	HostService_CreateFile_FullMethodName   = "/duckdbstorage.plugin.v1.HostService/CreateFile"
 	HostService_GetFile_FullMethodName      = "/duckdbstorage.plugin.v1.HostService/GetFile"
 	HostService_RegisterFile_FullMethodName = "/duckdbstorage.plugin.v1.HostService/RegisterFile"
@@ -47,6 +50,16 @@ type HostServiceClient interface {
 	// Lease keeps the catalog's turn of the write queue until the command is done:
 	// until Invoke has answered and the plan of the answer has been executed.
 	Lease(ctx context.Context, in *LeaseRequest, opts ...grpc.CallOption) (*LeaseResponse, error)
+	// Transact is a transaction on the catalog's write queue: the stream is the
+	// transaction, and any end of it without Commit rolls back. The host answers each
+	// request with one response; an error ends the stream.
+	Transact(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[TransactRequest, TransactResponse], error)
+	// StartJob runs another command of the same caller and catalog in the background.
+	// The job outlives the request, and answers a JSON value.
+	StartJob(ctx context.Context, in *StartJobRequest, opts ...grpc.CallOption) (*StartJobResponse, error)
+	// Progress says how far the work of this command is. It is shown where the command
+	// runs as a job, or was called by one that does.
+	Progress(ctx context.Context, in *ProgressRequest, opts ...grpc.CallOption) (*ProgressResponse, error)
 	// CreateFile reserves a file in state prepared.
 	CreateFile(ctx context.Context, in *CreateFileRequest, opts ...grpc.CallOption) (*CreateFileResponse, error)
 	GetFile(ctx context.Context, in *GetFileRequest, opts ...grpc.CallOption) (*GetFileResponse, error)
@@ -98,6 +111,39 @@ func (c *hostServiceClient) Lease(ctx context.Context, in *LeaseRequest, opts ..
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(LeaseResponse)
 	err := c.cc.Invoke(ctx, HostService_Lease_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *hostServiceClient) Transact(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[TransactRequest, TransactResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &HostService_ServiceDesc.Streams[0], HostService_Transact_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[TransactRequest, TransactResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type HostService_TransactClient = grpc.BidiStreamingClient[TransactRequest, TransactResponse]
+
+func (c *hostServiceClient) StartJob(ctx context.Context, in *StartJobRequest, opts ...grpc.CallOption) (*StartJobResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(StartJobResponse)
+	err := c.cc.Invoke(ctx, HostService_StartJob_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *hostServiceClient) Progress(ctx context.Context, in *ProgressRequest, opts ...grpc.CallOption) (*ProgressResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ProgressResponse)
+	err := c.cc.Invoke(ctx, HostService_Progress_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -162,6 +208,16 @@ type HostServiceServer interface {
 	// Lease keeps the catalog's turn of the write queue until the command is done:
 	// until Invoke has answered and the plan of the answer has been executed.
 	Lease(context.Context, *LeaseRequest) (*LeaseResponse, error)
+	// Transact is a transaction on the catalog's write queue: the stream is the
+	// transaction, and any end of it without Commit rolls back. The host answers each
+	// request with one response; an error ends the stream.
+	Transact(grpc.BidiStreamingServer[TransactRequest, TransactResponse]) error
+	// StartJob runs another command of the same caller and catalog in the background.
+	// The job outlives the request, and answers a JSON value.
+	StartJob(context.Context, *StartJobRequest) (*StartJobResponse, error)
+	// Progress says how far the work of this command is. It is shown where the command
+	// runs as a job, or was called by one that does.
+	Progress(context.Context, *ProgressRequest) (*ProgressResponse, error)
 	// CreateFile reserves a file in state prepared.
 	CreateFile(context.Context, *CreateFileRequest) (*CreateFileResponse, error)
 	GetFile(context.Context, *GetFileRequest) (*GetFileResponse, error)
@@ -189,6 +245,15 @@ func (UnimplementedHostServiceServer) Call(context.Context, *CallRequest) (*Call
 }
 func (UnimplementedHostServiceServer) Lease(context.Context, *LeaseRequest) (*LeaseResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Lease not implemented")
+}
+func (UnimplementedHostServiceServer) Transact(grpc.BidiStreamingServer[TransactRequest, TransactResponse]) error {
+	return status.Error(codes.Unimplemented, "method Transact not implemented")
+}
+func (UnimplementedHostServiceServer) StartJob(context.Context, *StartJobRequest) (*StartJobResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method StartJob not implemented")
+}
+func (UnimplementedHostServiceServer) Progress(context.Context, *ProgressRequest) (*ProgressResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Progress not implemented")
 }
 func (UnimplementedHostServiceServer) CreateFile(context.Context, *CreateFileRequest) (*CreateFileResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateFile not implemented")
@@ -294,6 +359,49 @@ func _HostService_Lease_Handler(srv interface{}, ctx context.Context, dec func(i
 	return interceptor(ctx, in, info, handler)
 }
 
+func _HostService_Transact_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(HostServiceServer).Transact(&grpc.GenericServerStream[TransactRequest, TransactResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type HostService_TransactServer = grpc.BidiStreamingServer[TransactRequest, TransactResponse]
+
+func _HostService_StartJob_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(StartJobRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(HostServiceServer).StartJob(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: HostService_StartJob_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(HostServiceServer).StartJob(ctx, req.(*StartJobRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _HostService_Progress_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ProgressRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(HostServiceServer).Progress(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: HostService_Progress_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(HostServiceServer).Progress(ctx, req.(*ProgressRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _HostService_CreateFile_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CreateFileRequest)
 	if err := dec(in); err != nil {
@@ -390,6 +498,14 @@ var HostService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _HostService_Lease_Handler,
 		},
 		{
+			MethodName: "StartJob",
+			Handler:    _HostService_StartJob_Handler,
+		},
+		{
+			MethodName: "Progress",
+			Handler:    _HostService_Progress_Handler,
+		},
+		{
 			MethodName: "CreateFile",
 			Handler:    _HostService_CreateFile_Handler,
 		},
@@ -406,6 +522,13 @@ var HostService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _HostService_DeleteFile_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "Transact",
+			Handler:       _HostService_Transact_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
+	},
 	Metadata: "duckdbstorage/plugin/v1/host.proto",
 }

@@ -12,6 +12,7 @@ package pluginv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -136,6 +137,7 @@ const (
 	Form_FORM_EXPORT      Form = 6
 	// Any of the others, decided by each call. Media types as for FORM_ROWS.
 	Form_FORM_PLAN Form = 7
+	Form_FORM_JOB  Form = 8
 )
 
 // Enum value maps for Form.
@@ -149,6 +151,7 @@ var (
 		5: "FORM_UPLOAD",
 		6: "FORM_EXPORT",
 		7: "FORM_PLAN",
+		8: "FORM_JOB",
 	}
 	Form_value = map[string]int32{
 		"FORM_UNSPECIFIED": 0,
@@ -159,6 +162,7 @@ var (
 		"FORM_UPLOAD":      5,
 		"FORM_EXPORT":      6,
 		"FORM_PLAN":        7,
+		"FORM_JOB":         8,
 	}
 )
 
@@ -275,7 +279,10 @@ func (Kind) EnumDescriptor() ([]byte, []int) {
 }
 
 type DescribeRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What this host can do beyond the first release of this protocol version, for
+	// example jobs.
+	HostFeatures  []string `protobuf:"bytes,1,rep,name=host_features,json=hostFeatures,proto3" json:"host_features,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -310,12 +317,40 @@ func (*DescribeRequest) Descriptor() ([]byte, []int) {
 	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{0}
 }
 
+func (x *DescribeRequest) GetHostFeatures() []string {
+	if x != nil {
+		return x.HostFeatures
+	}
+	return nil
+}
+
 type DescribeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Plugin name: lower-case letters, digits and dashes.
-	Name          string     `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Version       string     `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
-	Commands      []*Command `protobuf:"bytes,3,rep,name=commands,proto3" json:"commands,omitempty"`
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Semantic version.
+	Version  string     `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	Commands []*Command `protobuf:"bytes,3,rep,name=commands,proto3" json:"commands,omitempty"`
+	// One sentence for lists.
+	Summary string `protobuf:"bytes,4,opt,name=summary,proto3" json:"summary,omitempty"`
+	// Version of the contract's implementation that the plugin was built with, for
+	// people.
+	SdkVersion string `protobuf:"bytes,5,opt,name=sdk_version,json=sdkVersion,proto3" json:"sdk_version,omitempty"`
+	// Features of the host that the plugin cannot do without.
+	NeedsFeatures []string `protobuf:"bytes,6,rep,name=needs_features,json=needsFeatures,proto3" json:"needs_features,omitempty"`
+	// Plugins that this one calls.
+	Dependencies []*Dependency `protobuf:"bytes,7,rep,name=dependencies,proto3" json:"dependencies,omitempty"`
+	// What the plugin does beside its own area, for example sql:read. The operator has
+	// to grant each.
+	NeedsPermissions []string `protobuf:"bytes,8,rep,name=needs_permissions,json=needsPermissions,proto3" json:"needs_permissions,omitempty"`
+	// Events that its Units may carry.
+	Events []*Event `protobuf:"bytes,9,rep,name=events,proto3" json:"events,omitempty"`
+	// Commands that it wants to be asked about before they run.
+	Hooks []*Hook `protobuf:"bytes,10,rep,name=hooks,proto3" json:"hooks,omitempty"`
+	// Names of the events that it wants to hear of.
+	Subscriptions []string `protobuf:"bytes,11,rep,name=subscriptions,proto3" json:"subscriptions,omitempty"`
+	// JSON Schema of the settings in Configure; empty when it takes none.
+	ConfigSchema  []byte `protobuf:"bytes,12,opt,name=config_schema,json=configSchema,proto3" json:"config_schema,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -371,6 +406,269 @@ func (x *DescribeResponse) GetCommands() []*Command {
 	return nil
 }
 
+func (x *DescribeResponse) GetSummary() string {
+	if x != nil {
+		return x.Summary
+	}
+	return ""
+}
+
+func (x *DescribeResponse) GetSdkVersion() string {
+	if x != nil {
+		return x.SdkVersion
+	}
+	return ""
+}
+
+func (x *DescribeResponse) GetNeedsFeatures() []string {
+	if x != nil {
+		return x.NeedsFeatures
+	}
+	return nil
+}
+
+func (x *DescribeResponse) GetDependencies() []*Dependency {
+	if x != nil {
+		return x.Dependencies
+	}
+	return nil
+}
+
+func (x *DescribeResponse) GetNeedsPermissions() []string {
+	if x != nil {
+		return x.NeedsPermissions
+	}
+	return nil
+}
+
+func (x *DescribeResponse) GetEvents() []*Event {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *DescribeResponse) GetHooks() []*Hook {
+	if x != nil {
+		return x.Hooks
+	}
+	return nil
+}
+
+func (x *DescribeResponse) GetSubscriptions() []string {
+	if x != nil {
+		return x.Subscriptions
+	}
+	return nil
+}
+
+func (x *DescribeResponse) GetConfigSchema() []byte {
+	if x != nil {
+		return x.ConfigSchema
+	}
+	return nil
+}
+
+// Dependency is another plugin that this one calls.
+type Dependency struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Plugin string                 `protobuf:"bytes,1,opt,name=plugin,proto3" json:"plugin,omitempty"`
+	// Constraint on its version, for example ">= 1.2, < 2"; empty is any.
+	Versions string `protobuf:"bytes,2,opt,name=versions,proto3" json:"versions,omitempty"`
+	// The plugin works without it. A dependency that is not optional and is not there
+	// keeps the plugin from being loaded.
+	Optional      bool `protobuf:"varint,3,opt,name=optional,proto3" json:"optional,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Dependency) Reset() {
+	*x = Dependency{}
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Dependency) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Dependency) ProtoMessage() {}
+
+func (x *Dependency) ProtoReflect() protoreflect.Message {
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Dependency.ProtoReflect.Descriptor instead.
+func (*Dependency) Descriptor() ([]byte, []int) {
+	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Dependency) GetPlugin() string {
+	if x != nil {
+		return x.Plugin
+	}
+	return ""
+}
+
+func (x *Dependency) GetVersions() string {
+	if x != nil {
+		return x.Versions
+	}
+	return ""
+}
+
+func (x *Dependency) GetOptional() bool {
+	if x != nil {
+		return x.Optional
+	}
+	return false
+}
+
+// Event is a fact that others may hear of once it is committed.
+type Event struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Plugin and fact, for example tables.Dropped. Unique in the whole service.
+	Name    string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Summary string `protobuf:"bytes,2,opt,name=summary,proto3" json:"summary,omitempty"`
+	// JSON Schema of the payload.
+	Schema        []byte `protobuf:"bytes,3,opt,name=schema,proto3" json:"schema,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Event) Reset() {
+	*x = Event{}
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Event) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Event) ProtoMessage() {}
+
+func (x *Event) ProtoReflect() protoreflect.Message {
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Event.ProtoReflect.Descriptor instead.
+func (*Event) Descriptor() ([]byte, []int) {
+	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Event) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Event) GetSummary() string {
+	if x != nil {
+		return x.Summary
+	}
+	return ""
+}
+
+func (x *Event) GetSchema() []byte {
+	if x != nil {
+		return x.Schema
+	}
+	return nil
+}
+
+// Hook runs before a command of any plugin, and may refuse it.
+type Hook struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Command string                 `protobuf:"bytes,1,opt,name=command,proto3" json:"command,omitempty"`
+	// How long it may take; 0 is a minute.
+	TimeoutSeconds uint32 `protobuf:"varint,2,opt,name=timeout_seconds,json=timeoutSeconds,proto3" json:"timeout_seconds,omitempty"`
+	// The command runs although the hook cannot be asked: because its plugin is down
+	// or takes too long.
+	FailOpen bool `protobuf:"varint,3,opt,name=fail_open,json=failOpen,proto3" json:"fail_open,omitempty"`
+	// Problems of its own with which it may refuse.
+	Problems      []*Problem `protobuf:"bytes,4,rep,name=problems,proto3" json:"problems,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Hook) Reset() {
+	*x = Hook{}
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Hook) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Hook) ProtoMessage() {}
+
+func (x *Hook) ProtoReflect() protoreflect.Message {
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Hook.ProtoReflect.Descriptor instead.
+func (*Hook) Descriptor() ([]byte, []int) {
+	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Hook) GetCommand() string {
+	if x != nil {
+		return x.Command
+	}
+	return ""
+}
+
+func (x *Hook) GetTimeoutSeconds() uint32 {
+	if x != nil {
+		return x.TimeoutSeconds
+	}
+	return 0
+}
+
+func (x *Hook) GetFailOpen() bool {
+	if x != nil {
+		return x.FailOpen
+	}
+	return false
+}
+
+func (x *Hook) GetProblems() []*Problem {
+	if x != nil {
+		return x.Problems
+	}
+	return nil
+}
+
 type Command struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Area and operation, for example tables.Import. Unique in the whole service.
@@ -384,15 +682,20 @@ type Command struct {
 	InputSchema []byte       `protobuf:"bytes,6,opt,name=input_schema,json=inputSchema,proto3" json:"input_schema,omitempty"`
 	Parameters  []*Parameter `protobuf:"bytes,7,rep,name=parameters,proto3" json:"parameters,omitempty"`
 	// JSON Schema of the JSON answer; empty when there is none.
-	OutputSchema  []byte `protobuf:"bytes,8,opt,name=output_schema,json=outputSchema,proto3" json:"output_schema,omitempty"`
-	Form          Form   `protobuf:"varint,9,opt,name=form,proto3,enum=duckdbstorage.plugin.v1.Form" json:"form,omitempty"`
+	OutputSchema []byte `protobuf:"bytes,8,opt,name=output_schema,json=outputSchema,proto3" json:"output_schema,omitempty"`
+	Form         Form   `protobuf:"varint,9,opt,name=form,proto3,enum=duckdbstorage.plugin.v1.Form" json:"form,omitempty"`
+	// Problems of its own that the command may answer with.
+	Problems []*Problem `protobuf:"bytes,10,rep,name=problems,proto3" json:"problems,omitempty"`
+	// The answer holds a secret that is shown once. It is no result of a job, which would
+	// be stored.
+	Secret        bool `protobuf:"varint,11,opt,name=secret,proto3" json:"secret,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Command) Reset() {
 	*x = Command{}
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[2]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -404,7 +707,7 @@ func (x *Command) String() string {
 func (*Command) ProtoMessage() {}
 
 func (x *Command) ProtoReflect() protoreflect.Message {
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[2]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -417,7 +720,7 @@ func (x *Command) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Command.ProtoReflect.Descriptor instead.
 func (*Command) Descriptor() ([]byte, []int) {
-	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{2}
+	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Command) GetName() string {
@@ -483,6 +786,89 @@ func (x *Command) GetForm() Form {
 	return Form_FORM_UNSPECIFIED
 }
 
+func (x *Command) GetProblems() []*Problem {
+	if x != nil {
+		return x.Problems
+	}
+	return nil
+}
+
+func (x *Command) GetSecret() bool {
+	if x != nil {
+		return x.Secret
+	}
+	return false
+}
+
+// Problem is a type of error, as Error without what is of one occurrence.
+type Problem struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Code          string                 `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
+	Title         string                 `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
+	Kind          Kind                   `protobuf:"varint,3,opt,name=kind,proto3,enum=duckdbstorage.plugin.v1.Kind" json:"kind,omitempty"`
+	DriverCode    uint32                 `protobuf:"varint,4,opt,name=driver_code,json=driverCode,proto3" json:"driver_code,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Problem) Reset() {
+	*x = Problem{}
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Problem) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Problem) ProtoMessage() {}
+
+func (x *Problem) ProtoReflect() protoreflect.Message {
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Problem.ProtoReflect.Descriptor instead.
+func (*Problem) Descriptor() ([]byte, []int) {
+	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Problem) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *Problem) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *Problem) GetKind() Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return Kind_KIND_UNSPECIFIED
+}
+
+func (x *Problem) GetDriverCode() uint32 {
+	if x != nil {
+		return x.DriverCode
+	}
+	return 0
+}
+
 type Route struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Method string                 `protobuf:"bytes,1,opt,name=method,proto3" json:"method,omitempty"`
@@ -497,7 +883,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[3]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -509,7 +895,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[3]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -522,7 +908,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{3}
+	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Route) GetMethod() string {
@@ -557,7 +943,7 @@ type Parameter struct {
 
 func (x *Parameter) Reset() {
 	*x = Parameter{}
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[4]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -569,7 +955,7 @@ func (x *Parameter) String() string {
 func (*Parameter) ProtoMessage() {}
 
 func (x *Parameter) ProtoReflect() protoreflect.Message {
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[4]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -582,7 +968,7 @@ func (x *Parameter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Parameter.ProtoReflect.Descriptor instead.
 func (*Parameter) Descriptor() ([]byte, []int) {
-	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{4}
+	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Parameter) GetName() string {
@@ -600,16 +986,19 @@ func (x *Parameter) GetLocation() Location {
 }
 
 type ConfigureRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	HostBrokerId  uint32                 `protobuf:"varint,1,opt,name=host_broker_id,json=hostBrokerId,proto3" json:"host_broker_id,omitempty"`
-	LogLevel      string                 `protobuf:"bytes,2,opt,name=log_level,json=logLevel,proto3" json:"log_level,omitempty"`
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	HostBrokerId uint32                 `protobuf:"varint,1,opt,name=host_broker_id,json=hostBrokerId,proto3" json:"host_broker_id,omitempty"`
+	LogLevel     string                 `protobuf:"bytes,2,opt,name=log_level,json=logLevel,proto3" json:"log_level,omitempty"`
+	// JSON object that is valid against config_schema; empty when the operator set
+	// nothing.
+	Config        []byte `protobuf:"bytes,3,opt,name=config,proto3" json:"config,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ConfigureRequest) Reset() {
 	*x = ConfigureRequest{}
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[5]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -621,7 +1010,7 @@ func (x *ConfigureRequest) String() string {
 func (*ConfigureRequest) ProtoMessage() {}
 
 func (x *ConfigureRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[5]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -634,7 +1023,7 @@ func (x *ConfigureRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigureRequest.ProtoReflect.Descriptor instead.
 func (*ConfigureRequest) Descriptor() ([]byte, []int) {
-	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{5}
+	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ConfigureRequest) GetHostBrokerId() uint32 {
@@ -651,15 +1040,23 @@ func (x *ConfigureRequest) GetLogLevel() string {
 	return ""
 }
 
+func (x *ConfigureRequest) GetConfig() []byte {
+	if x != nil {
+		return x.Config
+	}
+	return nil
+}
+
 type ConfigureResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	Error         *Error                 `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ConfigureResponse) Reset() {
 	*x = ConfigureResponse{}
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[6]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -671,7 +1068,7 @@ func (x *ConfigureResponse) String() string {
 func (*ConfigureResponse) ProtoMessage() {}
 
 func (x *ConfigureResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[6]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -684,7 +1081,14 @@ func (x *ConfigureResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigureResponse.ProtoReflect.Descriptor instead.
 func (*ConfigureResponse) Descriptor() ([]byte, []int) {
-	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{6}
+	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ConfigureResponse) GetError() *Error {
+	if x != nil {
+		return x.Error
+	}
+	return nil
 }
 
 type InvokeRequest struct {
@@ -699,14 +1103,16 @@ type InvokeRequest struct {
 	Target    *Target    `protobuf:"bytes,5,opt,name=target,proto3" json:"target,omitempty"`
 	Principal *Principal `protobuf:"bytes,6,opt,name=principal,proto3" json:"principal,omitempty"`
 	// Media type that the answer will have, for example text/csv.
-	Accept        string `protobuf:"bytes,7,opt,name=accept,proto3" json:"accept,omitempty"`
+	Accept string `protobuf:"bytes,7,opt,name=accept,proto3" json:"accept,omitempty"`
+	// Of the job run at Keboola that the request belongs to; may be empty.
+	RunId         string `protobuf:"bytes,8,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *InvokeRequest) Reset() {
 	*x = InvokeRequest{}
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[7]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -718,7 +1124,7 @@ func (x *InvokeRequest) String() string {
 func (*InvokeRequest) ProtoMessage() {}
 
 func (x *InvokeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[7]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -731,7 +1137,7 @@ func (x *InvokeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvokeRequest.ProtoReflect.Descriptor instead.
 func (*InvokeRequest) Descriptor() ([]byte, []int) {
-	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{7}
+	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *InvokeRequest) GetCommand() string {
@@ -783,6 +1189,13 @@ func (x *InvokeRequest) GetAccept() string {
 	return ""
 }
 
+func (x *InvokeRequest) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
 // Target is the catalog that the invocation may touch. Both are empty for a
 // command of the service as a whole.
 type Target struct {
@@ -796,7 +1209,7 @@ type Target struct {
 
 func (x *Target) Reset() {
 	*x = Target{}
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[8]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -808,7 +1221,7 @@ func (x *Target) String() string {
 func (*Target) ProtoMessage() {}
 
 func (x *Target) ProtoReflect() protoreflect.Message {
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[8]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -821,7 +1234,7 @@ func (x *Target) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Target.ProtoReflect.Descriptor instead.
 func (*Target) Descriptor() ([]byte, []int) {
-	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{8}
+	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Target) GetProject() string {
@@ -839,16 +1252,18 @@ func (x *Target) GetBranch() string {
 }
 
 type Principal struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Subject       string                 `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
-	Admin         bool                   `protobuf:"varint,2,opt,name=admin,proto3" json:"admin,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Subject string                 `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
+	Admin   bool                   `protobuf:"varint,2,opt,name=admin,proto3" json:"admin,omitempty"`
+	// The one project that the key opens; empty for the admin key.
+	Project       string `protobuf:"bytes,3,opt,name=project,proto3" json:"project,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Principal) Reset() {
 	*x = Principal{}
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[9]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -860,7 +1275,7 @@ func (x *Principal) String() string {
 func (*Principal) ProtoMessage() {}
 
 func (x *Principal) ProtoReflect() protoreflect.Message {
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[9]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -873,7 +1288,7 @@ func (x *Principal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Principal.ProtoReflect.Descriptor instead.
 func (*Principal) Descriptor() ([]byte, []int) {
-	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{9}
+	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Principal) GetSubject() string {
@@ -890,6 +1305,13 @@ func (x *Principal) GetAdmin() bool {
 	return false
 }
 
+func (x *Principal) GetProject() string {
+	if x != nil {
+		return x.Project
+	}
+	return ""
+}
+
 type InvokeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Result:
@@ -901,6 +1323,7 @@ type InvokeResponse struct {
 	//	*InvokeResponse_Upload
 	//	*InvokeResponse_Export
 	//	*InvokeResponse_Error
+	//	*InvokeResponse_Job
 	Result        isInvokeResponse_Result `protobuf_oneof:"result"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -908,7 +1331,7 @@ type InvokeResponse struct {
 
 func (x *InvokeResponse) Reset() {
 	*x = InvokeResponse{}
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[10]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -920,7 +1343,7 @@ func (x *InvokeResponse) String() string {
 func (*InvokeResponse) ProtoMessage() {}
 
 func (x *InvokeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[10]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -933,7 +1356,7 @@ func (x *InvokeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvokeResponse.ProtoReflect.Descriptor instead.
 func (*InvokeResponse) Descriptor() ([]byte, []int) {
-	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{10}
+	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *InvokeResponse) GetResult() isInvokeResponse_Result {
@@ -1006,6 +1429,15 @@ func (x *InvokeResponse) GetError() *Error {
 	return nil
 }
 
+func (x *InvokeResponse) GetJob() *JobRef {
+	if x != nil {
+		if x, ok := x.Result.(*InvokeResponse_Job); ok {
+			return x.Job
+		}
+	}
+	return nil
+}
+
 type isInvokeResponse_Result interface {
 	isInvokeResponse_Result()
 }
@@ -1038,6 +1470,10 @@ type InvokeResponse_Error struct {
 	Error *Error `protobuf:"bytes,7,opt,name=error,proto3,oneof"`
 }
 
+type InvokeResponse_Job struct {
+	Job *JobRef `protobuf:"bytes,8,opt,name=job,proto3,oneof"`
+}
+
 func (*InvokeResponse_Json) isInvokeResponse_Result() {}
 
 func (*InvokeResponse_Rows) isInvokeResponse_Result() {}
@@ -1052,6 +1488,255 @@ func (*InvokeResponse_Export) isInvokeResponse_Result() {}
 
 func (*InvokeResponse_Error) isInvokeResponse_Result() {}
 
+func (*InvokeResponse_Job) isInvokeResponse_Result() {}
+
+type BeforeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As the command itself will get it, with a token of the hook's own.
+	Request       *InvokeRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BeforeRequest) Reset() {
+	*x = BeforeRequest{}
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BeforeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BeforeRequest) ProtoMessage() {}
+
+func (x *BeforeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BeforeRequest.ProtoReflect.Descriptor instead.
+func (*BeforeRequest) Descriptor() ([]byte, []int) {
+	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *BeforeRequest) GetRequest() *InvokeRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+type BeforeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Refuses the command.
+	Error         *Error `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BeforeResponse) Reset() {
+	*x = BeforeResponse{}
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BeforeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BeforeResponse) ProtoMessage() {}
+
+func (x *BeforeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BeforeResponse.ProtoReflect.Descriptor instead.
+func (*BeforeResponse) Descriptor() ([]byte, []int) {
+	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *BeforeResponse) GetError() *Error {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+type NotifyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Unique in the whole service, and the same in each delivery of the event.
+	EventId   string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	CallToken string `protobuf:"bytes,2,opt,name=call_token,json=callToken,proto3" json:"call_token,omitempty"`
+	// The catalog in which the event was committed.
+	Target *Target `protobuf:"bytes,3,opt,name=target,proto3" json:"target,omitempty"`
+	Event  string  `protobuf:"bytes,4,opt,name=event,proto3" json:"event,omitempty"`
+	// JSON, valid against the event's schema.
+	Payload []byte `protobuf:"bytes,5,opt,name=payload,proto3" json:"payload,omitempty"`
+	// Of the request that caused the event.
+	RequestId string                 `protobuf:"bytes,6,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	RunId     string                 `protobuf:"bytes,7,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	Committed *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=committed,proto3" json:"committed,omitempty"`
+	// From 1.
+	Attempt       uint32 `protobuf:"varint,9,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NotifyRequest) Reset() {
+	*x = NotifyRequest{}
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NotifyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NotifyRequest) ProtoMessage() {}
+
+func (x *NotifyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NotifyRequest.ProtoReflect.Descriptor instead.
+func (*NotifyRequest) Descriptor() ([]byte, []int) {
+	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *NotifyRequest) GetEventId() string {
+	if x != nil {
+		return x.EventId
+	}
+	return ""
+}
+
+func (x *NotifyRequest) GetCallToken() string {
+	if x != nil {
+		return x.CallToken
+	}
+	return ""
+}
+
+func (x *NotifyRequest) GetTarget() *Target {
+	if x != nil {
+		return x.Target
+	}
+	return nil
+}
+
+func (x *NotifyRequest) GetEvent() string {
+	if x != nil {
+		return x.Event
+	}
+	return ""
+}
+
+func (x *NotifyRequest) GetPayload() []byte {
+	if x != nil {
+		return x.Payload
+	}
+	return nil
+}
+
+func (x *NotifyRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *NotifyRequest) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *NotifyRequest) GetCommitted() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Committed
+	}
+	return nil
+}
+
+func (x *NotifyRequest) GetAttempt() uint32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+type NotifyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Error         *Error                 `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NotifyResponse) Reset() {
+	*x = NotifyResponse{}
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NotifyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NotifyResponse) ProtoMessage() {}
+
+func (x *NotifyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NotifyResponse.ProtoReflect.Descriptor instead.
+func (*NotifyResponse) Descriptor() ([]byte, []int) {
+	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *NotifyResponse) GetError() *Error {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
 type Statement struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Sql   string                 `protobuf:"bytes,1,opt,name=sql,proto3" json:"sql,omitempty"`
@@ -1063,7 +1748,7 @@ type Statement struct {
 
 func (x *Statement) Reset() {
 	*x = Statement{}
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[11]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1075,7 +1760,7 @@ func (x *Statement) String() string {
 func (*Statement) ProtoMessage() {}
 
 func (x *Statement) ProtoReflect() protoreflect.Message {
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[11]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1088,7 +1773,7 @@ func (x *Statement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Statement.ProtoReflect.Descriptor instead.
 func (*Statement) Descriptor() ([]byte, []int) {
-	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{11}
+	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Statement) GetSql() string {
@@ -1123,7 +1808,7 @@ type Value struct {
 
 func (x *Value) Reset() {
 	*x = Value{}
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[12]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1135,7 +1820,7 @@ func (x *Value) String() string {
 func (*Value) ProtoMessage() {}
 
 func (x *Value) ProtoReflect() protoreflect.Message {
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[12]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1148,7 +1833,7 @@ func (x *Value) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Value.ProtoReflect.Descriptor instead.
 func (*Value) Descriptor() ([]byte, []int) {
-	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{12}
+	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Value) GetKind() isValue_Kind {
@@ -1290,7 +1975,7 @@ type Rows struct {
 
 func (x *Rows) Reset() {
 	*x = Rows{}
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[13]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1302,7 +1987,7 @@ func (x *Rows) String() string {
 func (*Rows) ProtoMessage() {}
 
 func (x *Rows) ProtoReflect() protoreflect.Message {
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[13]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1315,7 +2000,7 @@ func (x *Rows) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rows.ProtoReflect.Descriptor instead.
 func (*Rows) Descriptor() ([]byte, []int) {
-	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{13}
+	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Rows) GetStatement() *Statement {
@@ -1377,14 +2062,16 @@ type Unit struct {
 	Lock string `protobuf:"bytes,5,opt,name=lock,proto3" json:"lock,omitempty"`
 	// Rows that stage and statements write need not keep the order in which they are
 	// read.
-	Unordered     bool `protobuf:"varint,6,opt,name=unordered,proto3" json:"unordered,omitempty"`
+	Unordered bool `protobuf:"varint,6,opt,name=unordered,proto3" json:"unordered,omitempty"`
+	// Facts that are true once the Unit is committed.
+	Events        []*Emission `protobuf:"bytes,7,rep,name=events,proto3" json:"events,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Unit) Reset() {
 	*x = Unit{}
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[14]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1396,7 +2083,7 @@ func (x *Unit) String() string {
 func (*Unit) ProtoMessage() {}
 
 func (x *Unit) ProtoReflect() protoreflect.Message {
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[14]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1409,7 +2096,7 @@ func (x *Unit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unit.ProtoReflect.Descriptor instead.
 func (*Unit) Descriptor() ([]byte, []int) {
-	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{14}
+	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Unit) GetRequire() []*Precondition {
@@ -1454,6 +2141,113 @@ func (x *Unit) GetUnordered() bool {
 	return false
 }
 
+func (x *Unit) GetEvents() []*Emission {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+// Emission is one occurrence of an event.
+type Emission struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Event string                 `protobuf:"bytes,1,opt,name=event,proto3" json:"event,omitempty"`
+	// JSON, valid against the event's schema.
+	Payload       []byte `protobuf:"bytes,2,opt,name=payload,proto3" json:"payload,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Emission) Reset() {
+	*x = Emission{}
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Emission) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Emission) ProtoMessage() {}
+
+func (x *Emission) ProtoReflect() protoreflect.Message {
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Emission.ProtoReflect.Descriptor instead.
+func (*Emission) Descriptor() ([]byte, []int) {
+	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Emission) GetEvent() string {
+	if x != nil {
+		return x.Event
+	}
+	return ""
+}
+
+func (x *Emission) GetPayload() []byte {
+	if x != nil {
+		return x.Payload
+	}
+	return nil
+}
+
+// JobRef is work that goes on after the answer. The client gets 202 and asks for it
+// at /jobs/{id}.
+type JobRef struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	JobId         string                 `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JobRef) Reset() {
+	*x = JobRef{}
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JobRef) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JobRef) ProtoMessage() {}
+
+func (x *JobRef) ProtoReflect() protoreflect.Message {
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JobRef.ProtoReflect.Descriptor instead.
+func (*JobRef) Descriptor() ([]byte, []int) {
+	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *JobRef) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
 // Precondition fails the Unit with otherwise unless the statement returns rows
 // (rows_expected) or returns none (not rows_expected).
 type Precondition struct {
@@ -1467,7 +2261,7 @@ type Precondition struct {
 
 func (x *Precondition) Reset() {
 	*x = Precondition{}
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[15]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1479,7 +2273,7 @@ func (x *Precondition) String() string {
 func (*Precondition) ProtoMessage() {}
 
 func (x *Precondition) ProtoReflect() protoreflect.Message {
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[15]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1492,7 +2286,7 @@ func (x *Precondition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Precondition.ProtoReflect.Descriptor instead.
 func (*Precondition) Descriptor() ([]byte, []int) {
-	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{15}
+	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Precondition) GetStatement() *Statement {
@@ -1526,7 +2320,7 @@ type FileBody struct {
 
 func (x *FileBody) Reset() {
 	*x = FileBody{}
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[16]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1538,7 +2332,7 @@ func (x *FileBody) String() string {
 func (*FileBody) ProtoMessage() {}
 
 func (x *FileBody) ProtoReflect() protoreflect.Message {
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[16]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1551,7 +2345,7 @@ func (x *FileBody) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileBody.ProtoReflect.Descriptor instead.
 func (*FileBody) Descriptor() ([]byte, []int) {
-	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{16}
+	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *FileBody) GetFileId() string {
@@ -1571,7 +2365,7 @@ type Upload struct {
 
 func (x *Upload) Reset() {
 	*x = Upload{}
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[17]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1583,7 +2377,7 @@ func (x *Upload) String() string {
 func (*Upload) ProtoMessage() {}
 
 func (x *Upload) ProtoReflect() protoreflect.Message {
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[17]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1596,7 +2390,7 @@ func (x *Upload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upload.ProtoReflect.Descriptor instead.
 func (*Upload) Descriptor() ([]byte, []int) {
-	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{17}
+	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Upload) GetFileId() string {
@@ -1622,7 +2416,7 @@ type Export struct {
 
 func (x *Export) Reset() {
 	*x = Export{}
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[18]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1634,7 +2428,7 @@ func (x *Export) String() string {
 func (*Export) ProtoMessage() {}
 
 func (x *Export) ProtoReflect() protoreflect.Message {
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[18]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1647,7 +2441,7 @@ func (x *Export) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Export.ProtoReflect.Descriptor instead.
 func (*Export) Descriptor() ([]byte, []int) {
-	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{18}
+	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Export) GetStatement() *Statement {
@@ -1694,7 +2488,7 @@ type FileSpec struct {
 
 func (x *FileSpec) Reset() {
 	*x = FileSpec{}
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[19]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1706,7 +2500,7 @@ func (x *FileSpec) String() string {
 func (*FileSpec) ProtoMessage() {}
 
 func (x *FileSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[19]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1719,7 +2513,7 @@ func (x *FileSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileSpec.ProtoReflect.Descriptor instead.
 func (*FileSpec) Descriptor() ([]byte, []int) {
-	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{19}
+	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *FileSpec) GetName() string {
@@ -1783,7 +2577,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[20]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1795,7 +2589,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[20]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1808,7 +2602,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{20}
+	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Error) GetCode() string {
@@ -1875,7 +2669,7 @@ type HealthRequest struct {
 
 func (x *HealthRequest) Reset() {
 	*x = HealthRequest{}
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[21]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1887,7 +2681,7 @@ func (x *HealthRequest) String() string {
 func (*HealthRequest) ProtoMessage() {}
 
 func (x *HealthRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[21]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1900,7 +2694,7 @@ func (x *HealthRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthRequest.ProtoReflect.Descriptor instead.
 func (*HealthRequest) Descriptor() ([]byte, []int) {
-	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{21}
+	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{31}
 }
 
 type HealthResponse struct {
@@ -1911,7 +2705,7 @@ type HealthResponse struct {
 
 func (x *HealthResponse) Reset() {
 	*x = HealthResponse{}
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[22]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1923,7 +2717,7 @@ func (x *HealthResponse) String() string {
 func (*HealthResponse) ProtoMessage() {}
 
 func (x *HealthResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[22]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1936,7 +2730,7 @@ func (x *HealthResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthResponse.ProtoReflect.Descriptor instead.
 func (*HealthResponse) Descriptor() ([]byte, []int) {
-	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{22}
+	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{32}
 }
 
 type DrainRequest struct {
@@ -1947,7 +2741,7 @@ type DrainRequest struct {
 
 func (x *DrainRequest) Reset() {
 	*x = DrainRequest{}
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[23]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1959,7 +2753,7 @@ func (x *DrainRequest) String() string {
 func (*DrainRequest) ProtoMessage() {}
 
 func (x *DrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[23]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1972,7 +2766,7 @@ func (x *DrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
 func (*DrainRequest) Descriptor() ([]byte, []int) {
-	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{23}
+	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{33}
 }
 
 type DrainResponse struct {
@@ -1983,7 +2777,7 @@ type DrainResponse struct {
 
 func (x *DrainResponse) Reset() {
 	*x = DrainResponse{}
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[24]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1995,7 +2789,7 @@ func (x *DrainResponse) String() string {
 func (*DrainResponse) ProtoMessage() {}
 
 func (x *DrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[24]
+	mi := &file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2008,19 +2802,45 @@ func (x *DrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainResponse.ProtoReflect.Descriptor instead.
 func (*DrainResponse) Descriptor() ([]byte, []int) {
-	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{24}
+	return file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP(), []int{34}
 }
 
 var File_duckdbstorage_plugin_v1_plugin_proto protoreflect.FileDescriptor
 
 const file_duckdbstorage_plugin_v1_plugin_proto_rawDesc = "" +
 	"\n" +
-	"$duckdbstorage/plugin/v1/plugin.proto\x12\x17duckdbstorage.plugin.v1\"\x11\n" +
-	"\x0fDescribeRequest\"~\n" +
+	"$duckdbstorage/plugin/v1/plugin.proto\x12\x17duckdbstorage.plugin.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"6\n" +
+	"\x0fDescribeRequest\x12#\n" +
+	"\rhost_features\x18\x01 \x03(\tR\fhostFeatures\"\x8e\x04\n" +
 	"\x10DescribeResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12<\n" +
-	"\bcommands\x18\x03 \x03(\v2 .duckdbstorage.plugin.v1.CommandR\bcommands\"\x87\x03\n" +
+	"\bcommands\x18\x03 \x03(\v2 .duckdbstorage.plugin.v1.CommandR\bcommands\x12\x18\n" +
+	"\asummary\x18\x04 \x01(\tR\asummary\x12\x1f\n" +
+	"\vsdk_version\x18\x05 \x01(\tR\n" +
+	"sdkVersion\x12%\n" +
+	"\x0eneeds_features\x18\x06 \x03(\tR\rneedsFeatures\x12G\n" +
+	"\fdependencies\x18\a \x03(\v2#.duckdbstorage.plugin.v1.DependencyR\fdependencies\x12+\n" +
+	"\x11needs_permissions\x18\b \x03(\tR\x10needsPermissions\x126\n" +
+	"\x06events\x18\t \x03(\v2\x1e.duckdbstorage.plugin.v1.EventR\x06events\x123\n" +
+	"\x05hooks\x18\n" +
+	" \x03(\v2\x1d.duckdbstorage.plugin.v1.HookR\x05hooks\x12$\n" +
+	"\rsubscriptions\x18\v \x03(\tR\rsubscriptions\x12#\n" +
+	"\rconfig_schema\x18\f \x01(\fR\fconfigSchema\"\\\n" +
+	"\n" +
+	"Dependency\x12\x16\n" +
+	"\x06plugin\x18\x01 \x01(\tR\x06plugin\x12\x1a\n" +
+	"\bversions\x18\x02 \x01(\tR\bversions\x12\x1a\n" +
+	"\boptional\x18\x03 \x01(\bR\boptional\"M\n" +
+	"\x05Event\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\asummary\x18\x02 \x01(\tR\asummary\x12\x16\n" +
+	"\x06schema\x18\x03 \x01(\fR\x06schema\"\xa4\x01\n" +
+	"\x04Hook\x12\x18\n" +
+	"\acommand\x18\x01 \x01(\tR\acommand\x12'\n" +
+	"\x0ftimeout_seconds\x18\x02 \x01(\rR\x0etimeoutSeconds\x12\x1b\n" +
+	"\tfail_open\x18\x03 \x01(\bR\bfailOpen\x12<\n" +
+	"\bproblems\x18\x04 \x03(\v2 .duckdbstorage.plugin.v1.ProblemR\bproblems\"\xdd\x03\n" +
 	"\aCommand\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\asummary\x18\x02 \x01(\tR\asummary\x127\n" +
@@ -2034,18 +2854,29 @@ const file_duckdbstorage_plugin_v1_plugin_proto_rawDesc = "" +
 	"parameters\x18\a \x03(\v2\".duckdbstorage.plugin.v1.ParameterR\n" +
 	"parameters\x12#\n" +
 	"\routput_schema\x18\b \x01(\fR\foutputSchema\x121\n" +
-	"\x04form\x18\t \x01(\x0e2\x1d.duckdbstorage.plugin.v1.FormR\x04form\"K\n" +
+	"\x04form\x18\t \x01(\x0e2\x1d.duckdbstorage.plugin.v1.FormR\x04form\x12<\n" +
+	"\bproblems\x18\n" +
+	" \x03(\v2 .duckdbstorage.plugin.v1.ProblemR\bproblems\x12\x16\n" +
+	"\x06secret\x18\v \x01(\bR\x06secret\"\x87\x01\n" +
+	"\aProblem\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\tR\x04code\x12\x14\n" +
+	"\x05title\x18\x02 \x01(\tR\x05title\x121\n" +
+	"\x04kind\x18\x03 \x01(\x0e2\x1d.duckdbstorage.plugin.v1.KindR\x04kind\x12\x1f\n" +
+	"\vdriver_code\x18\x04 \x01(\rR\n" +
+	"driverCode\"K\n" +
 	"\x05Route\x12\x16\n" +
 	"\x06method\x18\x01 \x01(\tR\x06method\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12\x16\n" +
 	"\x06status\x18\x03 \x01(\rR\x06status\"^\n" +
 	"\tParameter\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12=\n" +
-	"\blocation\x18\x02 \x01(\x0e2!.duckdbstorage.plugin.v1.LocationR\blocation\"U\n" +
+	"\blocation\x18\x02 \x01(\x0e2!.duckdbstorage.plugin.v1.LocationR\blocation\"m\n" +
 	"\x10ConfigureRequest\x12$\n" +
 	"\x0ehost_broker_id\x18\x01 \x01(\rR\fhostBrokerId\x12\x1b\n" +
-	"\tlog_level\x18\x02 \x01(\tR\blogLevel\"\x13\n" +
-	"\x11ConfigureResponse\"\x94\x02\n" +
+	"\tlog_level\x18\x02 \x01(\tR\blogLevel\x12\x16\n" +
+	"\x06config\x18\x03 \x01(\fR\x06config\"I\n" +
+	"\x11ConfigureResponse\x124\n" +
+	"\x05error\x18\x01 \x01(\v2\x1e.duckdbstorage.plugin.v1.ErrorR\x05error\"\xab\x02\n" +
 	"\rInvokeRequest\x12\x18\n" +
 	"\acommand\x18\x01 \x01(\tR\acommand\x12\x18\n" +
 	"\apayload\x18\x02 \x01(\fR\apayload\x12\x1d\n" +
@@ -2055,13 +2886,15 @@ const file_duckdbstorage_plugin_v1_plugin_proto_rawDesc = "" +
 	"request_id\x18\x04 \x01(\tR\trequestId\x127\n" +
 	"\x06target\x18\x05 \x01(\v2\x1f.duckdbstorage.plugin.v1.TargetR\x06target\x12@\n" +
 	"\tprincipal\x18\x06 \x01(\v2\".duckdbstorage.plugin.v1.PrincipalR\tprincipal\x12\x16\n" +
-	"\x06accept\x18\a \x01(\tR\x06accept\":\n" +
+	"\x06accept\x18\a \x01(\tR\x06accept\x12\x15\n" +
+	"\x06run_id\x18\b \x01(\tR\x05runId\":\n" +
 	"\x06Target\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x16\n" +
-	"\x06branch\x18\x02 \x01(\tR\x06branch\";\n" +
+	"\x06branch\x18\x02 \x01(\tR\x06branch\"U\n" +
 	"\tPrincipal\x12\x18\n" +
 	"\asubject\x18\x01 \x01(\tR\asubject\x12\x14\n" +
-	"\x05admin\x18\x02 \x01(\bR\x05admin\"\x81\x03\n" +
+	"\x05admin\x18\x02 \x01(\bR\x05admin\x12\x18\n" +
+	"\aproject\x18\x03 \x01(\tR\aproject\"\xb6\x03\n" +
 	"\x0eInvokeResponse\x12\x14\n" +
 	"\x04json\x18\x01 \x01(\fH\x00R\x04json\x123\n" +
 	"\x04rows\x18\x02 \x01(\v2\x1d.duckdbstorage.plugin.v1.RowsH\x00R\x04rows\x123\n" +
@@ -2069,8 +2902,27 @@ const file_duckdbstorage_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x04file\x18\x04 \x01(\v2!.duckdbstorage.plugin.v1.FileBodyH\x00R\x04file\x129\n" +
 	"\x06upload\x18\x05 \x01(\v2\x1f.duckdbstorage.plugin.v1.UploadH\x00R\x06upload\x129\n" +
 	"\x06export\x18\x06 \x01(\v2\x1f.duckdbstorage.plugin.v1.ExportH\x00R\x06export\x126\n" +
-	"\x05error\x18\a \x01(\v2\x1e.duckdbstorage.plugin.v1.ErrorH\x00R\x05errorB\b\n" +
+	"\x05error\x18\a \x01(\v2\x1e.duckdbstorage.plugin.v1.ErrorH\x00R\x05error\x123\n" +
+	"\x03job\x18\b \x01(\v2\x1f.duckdbstorage.plugin.v1.JobRefH\x00R\x03jobB\b\n" +
 	"\x06result\"Q\n" +
+	"\rBeforeRequest\x12@\n" +
+	"\arequest\x18\x01 \x01(\v2&.duckdbstorage.plugin.v1.InvokeRequestR\arequest\"F\n" +
+	"\x0eBeforeResponse\x124\n" +
+	"\x05error\x18\x01 \x01(\v2\x1e.duckdbstorage.plugin.v1.ErrorR\x05error\"\xbc\x02\n" +
+	"\rNotifyRequest\x12\x19\n" +
+	"\bevent_id\x18\x01 \x01(\tR\aeventId\x12\x1d\n" +
+	"\n" +
+	"call_token\x18\x02 \x01(\tR\tcallToken\x127\n" +
+	"\x06target\x18\x03 \x01(\v2\x1f.duckdbstorage.plugin.v1.TargetR\x06target\x12\x14\n" +
+	"\x05event\x18\x04 \x01(\tR\x05event\x12\x18\n" +
+	"\apayload\x18\x05 \x01(\fR\apayload\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x06 \x01(\tR\trequestId\x12\x15\n" +
+	"\x06run_id\x18\a \x01(\tR\x05runId\x128\n" +
+	"\tcommitted\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tcommitted\x12\x18\n" +
+	"\aattempt\x18\t \x01(\rR\aattempt\"F\n" +
+	"\x0eNotifyResponse\x124\n" +
+	"\x05error\x18\x01 \x01(\v2\x1e.duckdbstorage.plugin.v1.ErrorR\x05error\"Q\n" +
 	"\tStatement\x12\x10\n" +
 	"\x03sql\x18\x01 \x01(\tR\x03sql\x122\n" +
 	"\x04args\x18\x02 \x03(\v2\x1e.duckdbstorage.plugin.v1.ValueR\x04args\"\xd0\x01\n" +
@@ -2089,7 +2941,7 @@ const file_duckdbstorage_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x04head\x18\x03 \x01(\fR\x04head\x12#\n" +
 	"\rtyped_columns\x18\x04 \x01(\bR\ftypedColumns\x12,\n" +
 	"\x12errors_are_answers\x18\x05 \x01(\bR\x10errorsAreAnswers\x12'\n" +
-	"\x0ftimeout_seconds\x18\x06 \x01(\rR\x0etimeoutSeconds\"\xb3\x02\n" +
+	"\x0ftimeout_seconds\x18\x06 \x01(\rR\x0etimeoutSeconds\"\xee\x02\n" +
 	"\x04Unit\x12?\n" +
 	"\arequire\x18\x01 \x03(\v2%.duckdbstorage.plugin.v1.PreconditionR\arequire\x12B\n" +
 	"\n" +
@@ -2098,7 +2950,13 @@ const file_duckdbstorage_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x06answer\x18\x03 \x01(\v2\".duckdbstorage.plugin.v1.StatementR\x06answer\x128\n" +
 	"\x05stage\x18\x04 \x03(\v2\".duckdbstorage.plugin.v1.StatementR\x05stage\x12\x12\n" +
 	"\x04lock\x18\x05 \x01(\tR\x04lock\x12\x1c\n" +
-	"\tunordered\x18\x06 \x01(\bR\tunordered\"\xb3\x01\n" +
+	"\tunordered\x18\x06 \x01(\bR\tunordered\x129\n" +
+	"\x06events\x18\a \x03(\v2!.duckdbstorage.plugin.v1.EmissionR\x06events\":\n" +
+	"\bEmission\x12\x14\n" +
+	"\x05event\x18\x01 \x01(\tR\x05event\x12\x18\n" +
+	"\apayload\x18\x02 \x01(\fR\apayload\"\x1f\n" +
+	"\x06JobRef\x12\x15\n" +
+	"\x06job_id\x18\x01 \x01(\tR\x05jobId\"\xb3\x01\n" +
 	"\fPrecondition\x12@\n" +
 	"\tstatement\x18\x01 \x01(\v2\".duckdbstorage.plugin.v1.StatementR\tstatement\x12#\n" +
 	"\rrows_expected\x18\x02 \x01(\bR\frowsExpected\x12<\n" +
@@ -2145,7 +3003,7 @@ const file_duckdbstorage_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x06Effect\x12\x16\n" +
 	"\x12EFFECT_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vEFFECT_READ\x10\x01\x12\x10\n" +
-	"\fEFFECT_WRITE\x10\x02*\x89\x01\n" +
+	"\fEFFECT_WRITE\x10\x02*\x97\x01\n" +
 	"\x04Form\x12\x14\n" +
 	"\x10FORM_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tFORM_JSON\x10\x01\x12\r\n" +
@@ -2154,7 +3012,8 @@ const file_duckdbstorage_plugin_v1_plugin_proto_rawDesc = "" +
 	"\tFORM_FILE\x10\x04\x12\x0f\n" +
 	"\vFORM_UPLOAD\x10\x05\x12\x0f\n" +
 	"\vFORM_EXPORT\x10\x06\x12\r\n" +
-	"\tFORM_PLAN\x10\a*\xb4\x02\n" +
+	"\tFORM_PLAN\x10\a\x12\f\n" +
+	"\bFORM_JOB\x10\b*\xb4\x02\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eKIND_MALFORMED\x10\x01\x12\x10\n" +
@@ -2171,11 +3030,13 @@ const file_duckdbstorage_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x10KIND_BAD_GATEWAY\x10\v\x12\x14\n" +
 	"\x10KIND_UNAVAILABLE\x10\f\x12\x10\n" +
 	"\fKIND_TIMEOUT\x10\r\x12\x11\n" +
-	"\rKIND_INTERNAL\x10\x0e2\xe2\x03\n" +
+	"\rKIND_INTERNAL\x10\x0e2\x98\x05\n" +
 	"\rPluginService\x12_\n" +
 	"\bDescribe\x12(.duckdbstorage.plugin.v1.DescribeRequest\x1a).duckdbstorage.plugin.v1.DescribeResponse\x12b\n" +
 	"\tConfigure\x12).duckdbstorage.plugin.v1.ConfigureRequest\x1a*.duckdbstorage.plugin.v1.ConfigureResponse\x12Y\n" +
 	"\x06Invoke\x12&.duckdbstorage.plugin.v1.InvokeRequest\x1a'.duckdbstorage.plugin.v1.InvokeResponse\x12Y\n" +
+	"\x06Before\x12&.duckdbstorage.plugin.v1.BeforeRequest\x1a'.duckdbstorage.plugin.v1.BeforeResponse\x12Y\n" +
+	"\x06Notify\x12&.duckdbstorage.plugin.v1.NotifyRequest\x1a'.duckdbstorage.plugin.v1.NotifyResponse\x12Y\n" +
 	"\x06Health\x12&.duckdbstorage.plugin.v1.HealthRequest\x1a'.duckdbstorage.plugin.v1.HealthResponse\x12V\n" +
 	"\x05Drain\x12%.duckdbstorage.plugin.v1.DrainRequest\x1a&.duckdbstorage.plugin.v1.DrainResponseBNZLgithub.com/keboola/duckdb-storage/sdk/proto/duckdbstorage/plugin/v1;pluginv1b\x06proto3"
 
@@ -2192,81 +3053,110 @@ func file_duckdbstorage_plugin_v1_plugin_proto_rawDescGZIP() []byte {
 }
 
 var file_duckdbstorage_plugin_v1_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_duckdbstorage_plugin_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_duckdbstorage_plugin_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_duckdbstorage_plugin_v1_plugin_proto_goTypes = []any{
-	(Location)(0),             // 0: duckdbstorage.plugin.v1.Location
-	(Effect)(0),               // 1: duckdbstorage.plugin.v1.Effect
-	(Form)(0),                 // 2: duckdbstorage.plugin.v1.Form
-	(Kind)(0),                 // 3: duckdbstorage.plugin.v1.Kind
-	(*DescribeRequest)(nil),   // 4: duckdbstorage.plugin.v1.DescribeRequest
-	(*DescribeResponse)(nil),  // 5: duckdbstorage.plugin.v1.DescribeResponse
-	(*Command)(nil),           // 6: duckdbstorage.plugin.v1.Command
-	(*Route)(nil),             // 7: duckdbstorage.plugin.v1.Route
-	(*Parameter)(nil),         // 8: duckdbstorage.plugin.v1.Parameter
-	(*ConfigureRequest)(nil),  // 9: duckdbstorage.plugin.v1.ConfigureRequest
-	(*ConfigureResponse)(nil), // 10: duckdbstorage.plugin.v1.ConfigureResponse
-	(*InvokeRequest)(nil),     // 11: duckdbstorage.plugin.v1.InvokeRequest
-	(*Target)(nil),            // 12: duckdbstorage.plugin.v1.Target
-	(*Principal)(nil),         // 13: duckdbstorage.plugin.v1.Principal
-	(*InvokeResponse)(nil),    // 14: duckdbstorage.plugin.v1.InvokeResponse
-	(*Statement)(nil),         // 15: duckdbstorage.plugin.v1.Statement
-	(*Value)(nil),             // 16: duckdbstorage.plugin.v1.Value
-	(*Rows)(nil),              // 17: duckdbstorage.plugin.v1.Rows
-	(*Unit)(nil),              // 18: duckdbstorage.plugin.v1.Unit
-	(*Precondition)(nil),      // 19: duckdbstorage.plugin.v1.Precondition
-	(*FileBody)(nil),          // 20: duckdbstorage.plugin.v1.FileBody
-	(*Upload)(nil),            // 21: duckdbstorage.plugin.v1.Upload
-	(*Export)(nil),            // 22: duckdbstorage.plugin.v1.Export
-	(*FileSpec)(nil),          // 23: duckdbstorage.plugin.v1.FileSpec
-	(*Error)(nil),             // 24: duckdbstorage.plugin.v1.Error
-	(*HealthRequest)(nil),     // 25: duckdbstorage.plugin.v1.HealthRequest
-	(*HealthResponse)(nil),    // 26: duckdbstorage.plugin.v1.HealthResponse
-	(*DrainRequest)(nil),      // 27: duckdbstorage.plugin.v1.DrainRequest
-	(*DrainResponse)(nil),     // 28: duckdbstorage.plugin.v1.DrainResponse
-	nil,                       // 29: duckdbstorage.plugin.v1.Error.MetaEntry
+	(Location)(0),                 // 0: duckdbstorage.plugin.v1.Location
+	(Effect)(0),                   // 1: duckdbstorage.plugin.v1.Effect
+	(Form)(0),                     // 2: duckdbstorage.plugin.v1.Form
+	(Kind)(0),                     // 3: duckdbstorage.plugin.v1.Kind
+	(*DescribeRequest)(nil),       // 4: duckdbstorage.plugin.v1.DescribeRequest
+	(*DescribeResponse)(nil),      // 5: duckdbstorage.plugin.v1.DescribeResponse
+	(*Dependency)(nil),            // 6: duckdbstorage.plugin.v1.Dependency
+	(*Event)(nil),                 // 7: duckdbstorage.plugin.v1.Event
+	(*Hook)(nil),                  // 8: duckdbstorage.plugin.v1.Hook
+	(*Command)(nil),               // 9: duckdbstorage.plugin.v1.Command
+	(*Problem)(nil),               // 10: duckdbstorage.plugin.v1.Problem
+	(*Route)(nil),                 // 11: duckdbstorage.plugin.v1.Route
+	(*Parameter)(nil),             // 12: duckdbstorage.plugin.v1.Parameter
+	(*ConfigureRequest)(nil),      // 13: duckdbstorage.plugin.v1.ConfigureRequest
+	(*ConfigureResponse)(nil),     // 14: duckdbstorage.plugin.v1.ConfigureResponse
+	(*InvokeRequest)(nil),         // 15: duckdbstorage.plugin.v1.InvokeRequest
+	(*Target)(nil),                // 16: duckdbstorage.plugin.v1.Target
+	(*Principal)(nil),             // 17: duckdbstorage.plugin.v1.Principal
+	(*InvokeResponse)(nil),        // 18: duckdbstorage.plugin.v1.InvokeResponse
+	(*BeforeRequest)(nil),         // 19: duckdbstorage.plugin.v1.BeforeRequest
+	(*BeforeResponse)(nil),        // 20: duckdbstorage.plugin.v1.BeforeResponse
+	(*NotifyRequest)(nil),         // 21: duckdbstorage.plugin.v1.NotifyRequest
+	(*NotifyResponse)(nil),        // 22: duckdbstorage.plugin.v1.NotifyResponse
+	(*Statement)(nil),             // 23: duckdbstorage.plugin.v1.Statement
+	(*Value)(nil),                 // 24: duckdbstorage.plugin.v1.Value
+	(*Rows)(nil),                  // 25: duckdbstorage.plugin.v1.Rows
+	(*Unit)(nil),                  // 26: duckdbstorage.plugin.v1.Unit
+	(*Emission)(nil),              // 27: duckdbstorage.plugin.v1.Emission
+	(*JobRef)(nil),                // 28: duckdbstorage.plugin.v1.JobRef
+	(*Precondition)(nil),          // 29: duckdbstorage.plugin.v1.Precondition
+	(*FileBody)(nil),              // 30: duckdbstorage.plugin.v1.FileBody
+	(*Upload)(nil),                // 31: duckdbstorage.plugin.v1.Upload
+	(*Export)(nil),                // 32: duckdbstorage.plugin.v1.Export
+	(*FileSpec)(nil),              // 33: duckdbstorage.plugin.v1.FileSpec
+	(*Error)(nil),                 // 34: duckdbstorage.plugin.v1.Error
+	(*HealthRequest)(nil),         // 35: duckdbstorage.plugin.v1.HealthRequest
+	(*HealthResponse)(nil),        // 36: duckdbstorage.plugin.v1.HealthResponse
+	(*DrainRequest)(nil),          // 37: duckdbstorage.plugin.v1.DrainRequest
+	(*DrainResponse)(nil),         // 38: duckdbstorage.plugin.v1.DrainResponse
+	nil,                           // 39: duckdbstorage.plugin.v1.Error.MetaEntry
+	(*timestamppb.Timestamp)(nil), // 40: google.protobuf.Timestamp
 }
 var file_duckdbstorage_plugin_v1_plugin_proto_depIdxs = []int32{
-	6,  // 0: duckdbstorage.plugin.v1.DescribeResponse.commands:type_name -> duckdbstorage.plugin.v1.Command
-	1,  // 1: duckdbstorage.plugin.v1.Command.effect:type_name -> duckdbstorage.plugin.v1.Effect
-	7,  // 2: duckdbstorage.plugin.v1.Command.routes:type_name -> duckdbstorage.plugin.v1.Route
-	8,  // 3: duckdbstorage.plugin.v1.Command.parameters:type_name -> duckdbstorage.plugin.v1.Parameter
-	2,  // 4: duckdbstorage.plugin.v1.Command.form:type_name -> duckdbstorage.plugin.v1.Form
-	0,  // 5: duckdbstorage.plugin.v1.Parameter.location:type_name -> duckdbstorage.plugin.v1.Location
-	12, // 6: duckdbstorage.plugin.v1.InvokeRequest.target:type_name -> duckdbstorage.plugin.v1.Target
-	13, // 7: duckdbstorage.plugin.v1.InvokeRequest.principal:type_name -> duckdbstorage.plugin.v1.Principal
-	17, // 8: duckdbstorage.plugin.v1.InvokeResponse.rows:type_name -> duckdbstorage.plugin.v1.Rows
-	18, // 9: duckdbstorage.plugin.v1.InvokeResponse.unit:type_name -> duckdbstorage.plugin.v1.Unit
-	20, // 10: duckdbstorage.plugin.v1.InvokeResponse.file:type_name -> duckdbstorage.plugin.v1.FileBody
-	21, // 11: duckdbstorage.plugin.v1.InvokeResponse.upload:type_name -> duckdbstorage.plugin.v1.Upload
-	22, // 12: duckdbstorage.plugin.v1.InvokeResponse.export:type_name -> duckdbstorage.plugin.v1.Export
-	24, // 13: duckdbstorage.plugin.v1.InvokeResponse.error:type_name -> duckdbstorage.plugin.v1.Error
-	16, // 14: duckdbstorage.plugin.v1.Statement.args:type_name -> duckdbstorage.plugin.v1.Value
-	15, // 15: duckdbstorage.plugin.v1.Rows.statement:type_name -> duckdbstorage.plugin.v1.Statement
-	19, // 16: duckdbstorage.plugin.v1.Unit.require:type_name -> duckdbstorage.plugin.v1.Precondition
-	15, // 17: duckdbstorage.plugin.v1.Unit.statements:type_name -> duckdbstorage.plugin.v1.Statement
-	15, // 18: duckdbstorage.plugin.v1.Unit.answer:type_name -> duckdbstorage.plugin.v1.Statement
-	15, // 19: duckdbstorage.plugin.v1.Unit.stage:type_name -> duckdbstorage.plugin.v1.Statement
-	15, // 20: duckdbstorage.plugin.v1.Precondition.statement:type_name -> duckdbstorage.plugin.v1.Statement
-	24, // 21: duckdbstorage.plugin.v1.Precondition.otherwise:type_name -> duckdbstorage.plugin.v1.Error
-	15, // 22: duckdbstorage.plugin.v1.Export.statement:type_name -> duckdbstorage.plugin.v1.Statement
-	23, // 23: duckdbstorage.plugin.v1.Export.file:type_name -> duckdbstorage.plugin.v1.FileSpec
-	3,  // 24: duckdbstorage.plugin.v1.Error.kind:type_name -> duckdbstorage.plugin.v1.Kind
-	29, // 25: duckdbstorage.plugin.v1.Error.meta:type_name -> duckdbstorage.plugin.v1.Error.MetaEntry
-	4,  // 26: duckdbstorage.plugin.v1.PluginService.Describe:input_type -> duckdbstorage.plugin.v1.DescribeRequest
-	9,  // 27: duckdbstorage.plugin.v1.PluginService.Configure:input_type -> duckdbstorage.plugin.v1.ConfigureRequest
-	11, // 28: duckdbstorage.plugin.v1.PluginService.Invoke:input_type -> duckdbstorage.plugin.v1.InvokeRequest
-	25, // 29: duckdbstorage.plugin.v1.PluginService.Health:input_type -> duckdbstorage.plugin.v1.HealthRequest
-	27, // 30: duckdbstorage.plugin.v1.PluginService.Drain:input_type -> duckdbstorage.plugin.v1.DrainRequest
-	5,  // 31: duckdbstorage.plugin.v1.PluginService.Describe:output_type -> duckdbstorage.plugin.v1.DescribeResponse
-	10, // 32: duckdbstorage.plugin.v1.PluginService.Configure:output_type -> duckdbstorage.plugin.v1.ConfigureResponse
-	14, // 33: duckdbstorage.plugin.v1.PluginService.Invoke:output_type -> duckdbstorage.plugin.v1.InvokeResponse
-	26, // 34: duckdbstorage.plugin.v1.PluginService.Health:output_type -> duckdbstorage.plugin.v1.HealthResponse
-	28, // 35: duckdbstorage.plugin.v1.PluginService.Drain:output_type -> duckdbstorage.plugin.v1.DrainResponse
-	31, // [31:36] is the sub-list for method output_type
-	26, // [26:31] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	9,  // 0: duckdbstorage.plugin.v1.DescribeResponse.commands:type_name -> duckdbstorage.plugin.v1.Command
+	6,  // 1: duckdbstorage.plugin.v1.DescribeResponse.dependencies:type_name -> duckdbstorage.plugin.v1.Dependency
+	7,  // 2: duckdbstorage.plugin.v1.DescribeResponse.events:type_name -> duckdbstorage.plugin.v1.Event
+	8,  // 3: duckdbstorage.plugin.v1.DescribeResponse.hooks:type_name -> duckdbstorage.plugin.v1.Hook
+	10, // 4: duckdbstorage.plugin.v1.Hook.problems:type_name -> duckdbstorage.plugin.v1.Problem
+	1,  // 5: duckdbstorage.plugin.v1.Command.effect:type_name -> duckdbstorage.plugin.v1.Effect
+	11, // 6: duckdbstorage.plugin.v1.Command.routes:type_name -> duckdbstorage.plugin.v1.Route
+	12, // 7: duckdbstorage.plugin.v1.Command.parameters:type_name -> duckdbstorage.plugin.v1.Parameter
+	2,  // 8: duckdbstorage.plugin.v1.Command.form:type_name -> duckdbstorage.plugin.v1.Form
+	10, // 9: duckdbstorage.plugin.v1.Command.problems:type_name -> duckdbstorage.plugin.v1.Problem
+	3,  // 10: duckdbstorage.plugin.v1.Problem.kind:type_name -> duckdbstorage.plugin.v1.Kind
+	0,  // 11: duckdbstorage.plugin.v1.Parameter.location:type_name -> duckdbstorage.plugin.v1.Location
+	34, // 12: duckdbstorage.plugin.v1.ConfigureResponse.error:type_name -> duckdbstorage.plugin.v1.Error
+	16, // 13: duckdbstorage.plugin.v1.InvokeRequest.target:type_name -> duckdbstorage.plugin.v1.Target
+	17, // 14: duckdbstorage.plugin.v1.InvokeRequest.principal:type_name -> duckdbstorage.plugin.v1.Principal
+	25, // 15: duckdbstorage.plugin.v1.InvokeResponse.rows:type_name -> duckdbstorage.plugin.v1.Rows
+	26, // 16: duckdbstorage.plugin.v1.InvokeResponse.unit:type_name -> duckdbstorage.plugin.v1.Unit
+	30, // 17: duckdbstorage.plugin.v1.InvokeResponse.file:type_name -> duckdbstorage.plugin.v1.FileBody
+	31, // 18: duckdbstorage.plugin.v1.InvokeResponse.upload:type_name -> duckdbstorage.plugin.v1.Upload
+	32, // 19: duckdbstorage.plugin.v1.InvokeResponse.export:type_name -> duckdbstorage.plugin.v1.Export
+	34, // 20: duckdbstorage.plugin.v1.InvokeResponse.error:type_name -> duckdbstorage.plugin.v1.Error
+	28, // 21: duckdbstorage.plugin.v1.InvokeResponse.job:type_name -> duckdbstorage.plugin.v1.JobRef
+	15, // 22: duckdbstorage.plugin.v1.BeforeRequest.request:type_name -> duckdbstorage.plugin.v1.InvokeRequest
+	34, // 23: duckdbstorage.plugin.v1.BeforeResponse.error:type_name -> duckdbstorage.plugin.v1.Error
+	16, // 24: duckdbstorage.plugin.v1.NotifyRequest.target:type_name -> duckdbstorage.plugin.v1.Target
+	40, // 25: duckdbstorage.plugin.v1.NotifyRequest.committed:type_name -> google.protobuf.Timestamp
+	34, // 26: duckdbstorage.plugin.v1.NotifyResponse.error:type_name -> duckdbstorage.plugin.v1.Error
+	24, // 27: duckdbstorage.plugin.v1.Statement.args:type_name -> duckdbstorage.plugin.v1.Value
+	23, // 28: duckdbstorage.plugin.v1.Rows.statement:type_name -> duckdbstorage.plugin.v1.Statement
+	29, // 29: duckdbstorage.plugin.v1.Unit.require:type_name -> duckdbstorage.plugin.v1.Precondition
+	23, // 30: duckdbstorage.plugin.v1.Unit.statements:type_name -> duckdbstorage.plugin.v1.Statement
+	23, // 31: duckdbstorage.plugin.v1.Unit.answer:type_name -> duckdbstorage.plugin.v1.Statement
+	23, // 32: duckdbstorage.plugin.v1.Unit.stage:type_name -> duckdbstorage.plugin.v1.Statement
+	27, // 33: duckdbstorage.plugin.v1.Unit.events:type_name -> duckdbstorage.plugin.v1.Emission
+	23, // 34: duckdbstorage.plugin.v1.Precondition.statement:type_name -> duckdbstorage.plugin.v1.Statement
+	34, // 35: duckdbstorage.plugin.v1.Precondition.otherwise:type_name -> duckdbstorage.plugin.v1.Error
+	23, // 36: duckdbstorage.plugin.v1.Export.statement:type_name -> duckdbstorage.plugin.v1.Statement
+	33, // 37: duckdbstorage.plugin.v1.Export.file:type_name -> duckdbstorage.plugin.v1.FileSpec
+	3,  // 38: duckdbstorage.plugin.v1.Error.kind:type_name -> duckdbstorage.plugin.v1.Kind
+	39, // 39: duckdbstorage.plugin.v1.Error.meta:type_name -> duckdbstorage.plugin.v1.Error.MetaEntry
+	4,  // 40: duckdbstorage.plugin.v1.PluginService.Describe:input_type -> duckdbstorage.plugin.v1.DescribeRequest
+	13, // 41: duckdbstorage.plugin.v1.PluginService.Configure:input_type -> duckdbstorage.plugin.v1.ConfigureRequest
+	15, // 42: duckdbstorage.plugin.v1.PluginService.Invoke:input_type -> duckdbstorage.plugin.v1.InvokeRequest
+	19, // 43: duckdbstorage.plugin.v1.PluginService.Before:input_type -> duckdbstorage.plugin.v1.BeforeRequest
+	21, // 44: duckdbstorage.plugin.v1.PluginService.Notify:input_type -> duckdbstorage.plugin.v1.NotifyRequest
+	35, // 45: duckdbstorage.plugin.v1.PluginService.Health:input_type -> duckdbstorage.plugin.v1.HealthRequest
+	37, // 46: duckdbstorage.plugin.v1.PluginService.Drain:input_type -> duckdbstorage.plugin.v1.DrainRequest
+	5,  // 47: duckdbstorage.plugin.v1.PluginService.Describe:output_type -> duckdbstorage.plugin.v1.DescribeResponse
+	14, // 48: duckdbstorage.plugin.v1.PluginService.Configure:output_type -> duckdbstorage.plugin.v1.ConfigureResponse
+	18, // 49: duckdbstorage.plugin.v1.PluginService.Invoke:output_type -> duckdbstorage.plugin.v1.InvokeResponse
+	20, // 50: duckdbstorage.plugin.v1.PluginService.Before:output_type -> duckdbstorage.plugin.v1.BeforeResponse
+	22, // 51: duckdbstorage.plugin.v1.PluginService.Notify:output_type -> duckdbstorage.plugin.v1.NotifyResponse
+	36, // 52: duckdbstorage.plugin.v1.PluginService.Health:output_type -> duckdbstorage.plugin.v1.HealthResponse
+	38, // 53: duckdbstorage.plugin.v1.PluginService.Drain:output_type -> duckdbstorage.plugin.v1.DrainResponse
+	47, // [47:54] is the sub-list for method output_type
+	40, // [40:47] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_duckdbstorage_plugin_v1_plugin_proto_init() }
@@ -2274,7 +3164,7 @@ func file_duckdbstorage_plugin_v1_plugin_proto_init() {
 	if File_duckdbstorage_plugin_v1_plugin_proto != nil {
 		return
 	}
-	file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[10].OneofWrappers = []any{
+	file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[14].OneofWrappers = []any{
 		(*InvokeResponse_Json)(nil),
 		(*InvokeResponse_Rows)(nil),
 		(*InvokeResponse_Unit)(nil),
@@ -2282,8 +3172,9 @@ func file_duckdbstorage_plugin_v1_plugin_proto_init() {
 		(*InvokeResponse_Upload)(nil),
 		(*InvokeResponse_Export)(nil),
 		(*InvokeResponse_Error)(nil),
+		(*InvokeResponse_Job)(nil),
 	}
-	file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[12].OneofWrappers = []any{
+	file_duckdbstorage_plugin_v1_plugin_proto_msgTypes[20].OneofWrappers = []any{
 		(*Value_Boolean)(nil),
 		(*Value_Integer)(nil),
 		(*Value_Number)(nil),
@@ -2298,7 +3189,7 @@ func file_duckdbstorage_plugin_v1_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_duckdbstorage_plugin_v1_plugin_proto_rawDesc), len(file_duckdbstorage_plugin_v1_plugin_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   26,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -25,6 +25,8 @@ const (
 	PluginService_Describe_FullMethodName  = "/duckdbstorage.plugin.v1.PluginService/Describe"
 	PluginService_Configure_FullMethodName = "/duckdbstorage.plugin.v1.PluginService/Configure"
 	PluginService_Invoke_FullMethodName    = "/duckdbstorage.plugin.v1.PluginService/Invoke"
+	PluginService_Before_FullMethodName    = "/duckdbstorage.plugin.v1.PluginService/Before"
+	PluginService_Notify_FullMethodName    = "/duckdbstorage.plugin.v1.PluginService/Notify"
 	PluginService_Health_FullMethodName    = "/duckdbstorage.plugin.v1.PluginService/Health"
 	PluginService_Drain_FullMethodName     = "/duckdbstorage.plugin.v1.PluginService/Drain"
 )
@@ -37,15 +39,24 @@ const (
 type PluginServiceClient interface {
 	// Describe says what the plugin offers. It is pure: no I/O, no host access.
 	Describe(ctx context.Context, in *DescribeRequest, opts ...grpc.CallOption) (*DescribeResponse, error)
-	// Configure names the broker connection on which HostService listens. The
-	// host calls it once per process, before the first Invoke.
+	// Configure hands over the plugin's settings and names the broker connection on
+	// which HostService listens. The host calls it once per process, before the first
+	// Invoke. An error refuses the settings, and the process ends.
 	Configure(ctx context.Context, in *ConfigureRequest, opts ...grpc.CallOption) (*ConfigureResponse, error)
 	// Invoke runs one command and answers with a plan: what should happen, which
 	// the host then does. Application errors are data, never a gRPC status.
 	Invoke(ctx context.Context, in *InvokeRequest, opts ...grpc.CallOption) (*InvokeResponse, error)
+	// Before asks a before-hook whether a command may run. It is sent before the
+	// command's own Invoke, perhaps to another plugin.
+	Before(ctx context.Context, in *BeforeRequest, opts ...grpc.CallOption) (*BeforeResponse, error)
+	// Notify delivers an event of a committed transaction: at least once, and to each
+	// plugin in the order in which the events of a catalog were committed. An error
+	// has it delivered again later.
+	Notify(ctx context.Context, in *NotifyRequest, opts ...grpc.CallOption) (*NotifyResponse, error)
 	// Health answers within its deadline or the supervisor restarts the process.
 	Health(ctx context.Context, in *HealthRequest, opts ...grpc.CallOption) (*HealthResponse, error)
-	// Drain returns when no Invoke is running. The host sends no Invoke after it.
+	// Drain returns when no Invoke, Before or Notify is running. The host sends none
+	// after it.
 	Drain(ctx context.Context, in *DrainRequest, opts ...grpc.CallOption) (*DrainResponse, error)
 }
 
@@ -87,6 +98,26 @@ func (c *pluginServiceClient) Invoke(ctx context.Context, in *InvokeRequest, opt
 	return out, nil
 }
 
+func (c *pluginServiceClient) Before(ctx context.Context, in *BeforeRequest, opts ...grpc.CallOption) (*BeforeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BeforeResponse)
+	err := c.cc.Invoke(ctx, PluginService_Before_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *pluginServiceClient) Notify(ctx context.Context, in *NotifyRequest, opts ...grpc.CallOption) (*NotifyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(NotifyResponse)
+	err := c.cc.Invoke(ctx, PluginService_Notify_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *pluginServiceClient) Health(ctx context.Context, in *HealthRequest, opts ...grpc.CallOption) (*HealthResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(HealthResponse)
@@ -115,15 +146,24 @@ func (c *pluginServiceClient) Drain(ctx context.Context, in *DrainRequest, opts 
 type PluginServiceServer interface {
 	// Describe says what the plugin offers. It is pure: no I/O, no host access.
 	Describe(context.Context, *DescribeRequest) (*DescribeResponse, error)
-	// Configure names the broker connection on which HostService listens. The
-	// host calls it once per process, before the first Invoke.
+	// Configure hands over the plugin's settings and names the broker connection on
+	// which HostService listens. The host calls it once per process, before the first
+	// Invoke. An error refuses the settings, and the process ends.
 	Configure(context.Context, *ConfigureRequest) (*ConfigureResponse, error)
 	// Invoke runs one command and answers with a plan: what should happen, which
 	// the host then does. Application errors are data, never a gRPC status.
 	Invoke(context.Context, *InvokeRequest) (*InvokeResponse, error)
+	// Before asks a before-hook whether a command may run. It is sent before the
+	// command's own Invoke, perhaps to another plugin.
+	Before(context.Context, *BeforeRequest) (*BeforeResponse, error)
+	// Notify delivers an event of a committed transaction: at least once, and to each
+	// plugin in the order in which the events of a catalog were committed. An error
+	// has it delivered again later.
+	Notify(context.Context, *NotifyRequest) (*NotifyResponse, error)
 	// Health answers within its deadline or the supervisor restarts the process.
 	Health(context.Context, *HealthRequest) (*HealthResponse, error)
-	// Drain returns when no Invoke is running. The host sends no Invoke after it.
+	// Drain returns when no Invoke, Before or Notify is running. The host sends none
+	// after it.
 	Drain(context.Context, *DrainRequest) (*DrainResponse, error)
 }
 
@@ -142,6 +182,12 @@ func (UnimplementedPluginServiceServer) Configure(context.Context, *ConfigureReq
 }
 func (UnimplementedPluginServiceServer) Invoke(context.Context, *InvokeRequest) (*InvokeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Invoke not implemented")
+}
+func (UnimplementedPluginServiceServer) Before(context.Context, *BeforeRequest) (*BeforeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Before not implemented")
+}
+func (UnimplementedPluginServiceServer) Notify(context.Context, *NotifyRequest) (*NotifyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Notify not implemented")
 }
 func (UnimplementedPluginServiceServer) Health(context.Context, *HealthRequest) (*HealthResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Health not implemented")
@@ -223,6 +269,42 @@ func _PluginService_Invoke_Handler(srv interface{}, ctx context.Context, dec fun
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PluginService_Before_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BeforeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PluginServiceServer).Before(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PluginService_Before_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PluginServiceServer).Before(ctx, req.(*BeforeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _PluginService_Notify_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(NotifyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PluginServiceServer).Notify(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PluginService_Notify_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PluginServiceServer).Notify(ctx, req.(*NotifyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _PluginService_Health_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(HealthRequest)
 	if err := dec(in); err != nil {
@@ -277,6 +359,14 @@ var PluginService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Invoke",
 			Handler:    _PluginService_Invoke_Handler,
+		},
+		{
+			MethodName: "Before",
+			Handler:    _PluginService_Before_Handler,
+		},
+		{
+			MethodName: "Notify",
+			Handler:    _PluginService_Notify_Handler,
 		},
 		{
 			MethodName: "Health",

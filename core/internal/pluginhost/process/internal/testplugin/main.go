@@ -18,6 +18,13 @@ import (
 )
 
 func main() {
+	told, err := readScript()
+	if err == nil && told != nil {
+		err = told.serve()
+	}
+	if err != nil {
+		panic(err)
+	}
 	version := "1.0.0"
 	switch filepath.Base(os.Args[0]) {
 	case "crash-at-start":
@@ -34,9 +41,14 @@ func main() {
 		}
 		handshake("deaf")
 		time.Sleep(time.Hour)
+	case "protocol-two": // of a later release
+		fmt.Printf("1|2|unix|%s|grpc|\n", socket("later"))
+		time.Sleep(time.Hour)
 	case "elsewhere": // wants the host to connect to a socket of others
 		handshake("../elsewhere")
 		time.Sleep(time.Hour)
+	case "plugin-guard":
+		sdk.Serve(guard())
 	case "silent":
 		fmt.Fprintln(os.Stderr, os.Getpid())
 		time.Sleep(time.Hour)
@@ -67,6 +79,9 @@ func plugin(version string) *sdk.Plugin {
 	sdk.Handle(p, sdk.Command[Text, sdk.None]{Name: "test.Lease"}, lease, sdk.Writes())
 	sdk.Handle(p, sdk.Command[Text, sdk.None]{Name: "test.Nest"}, nest, sdk.Writes())
 	sdk.Handle(p, execute, write, sdk.Writes())
+	sdk.Handle(p, sdk.Command[Text, sdk.None]{Name: "test.Transact"}, transact, sdk.Writes())
+	sdk.Emits(p, happened)
+	sdk.Handle(p, sdk.Command[Text, sdk.None]{Name: "test.Emit"}, emit, sdk.Writes())
 	return p
 }
 

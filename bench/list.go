@@ -14,6 +14,7 @@ var benchmarks = []benchmark{
 	{"health", health},
 	{"preview", preview},
 	{"preview-1000", previewMost},
+	{"plugins", plugins},
 	{"import-typed", func(ctx context.Context, b *bench) error { return b.imports(ctx, "import-typed", typed) }},
 	{"import-strings", func(ctx context.Context, b *bench) error { return b.imports(ctx, "import-strings", texts) }},
 	{"import-strings-default", importDefault},

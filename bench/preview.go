@@ -42,7 +42,8 @@ func preview(ctx context.Context, b *bench) error {
 		return err
 	}
 	hop := plugin.times.median() - query.times.median()
-	_, err = fmt.Fprintf(b.out, "%-40s     %6d µs\n", "the plugin adds, at p50", hop/time.Microsecond)
+	ratio := plugin.times.median().Seconds() / query.times.median().Seconds()
+	_, err = fmt.Fprintf(b.out, "%-40s     %6d µs   ratio %.2f   %s\n", "the plugin adds, at p50", hop/time.Microsecond, ratio, verdict(ratio, targets["preview"]))
 	return err
 }
 

@@ -17,6 +17,7 @@ var targets = map[string]float64{
 	"export-gzip":            0.35,
 	"parallel-csv":           0.70,
 	"parallel-gzip":          0.70,
+	"preview":                1.30,
 	"preview-1000":           1.50,
 }
 

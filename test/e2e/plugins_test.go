@@ -2,11 +2,13 @@ package e2e_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -183,9 +185,7 @@ func TestPluginThatHangs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	suspend(t, pid)
 	meanwhile := o.load(project)
 	begin := time.Now()
 	if !o.echoes() {
@@ -197,14 +197,46 @@ func TestPluginThatHangs(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	// Whoever stops the service does not wait for one that hangs.
-	if err := syscall.Kill(o.plugin("sample").PID, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	suspend(t, o.plugin("sample").PID)
 	begin = time.Now()
 	if err := o.Stop(); err != nil {
 		t.Error(err)
 	}
 	t.Logf("stopped after %v", time.Since(begin))
+}
+
+// suspend stops a process and waits until all of its threads stand still: one of them
+// takes the signal, and another may answer a call before that.
+func suspend(t *testing.T, pid int) {
+	t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	poll := time.NewTicker(time.Millisecond)
+	defer poll.Stop()
+	for !stopped(t, pid) {
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			t.Fatalf("process %d does not stop", pid)
+		}
+	}
+}
+
+// stopped reports whether every thread of a process is stopped.
+func stopped(t *testing.T, pid int) bool {
+	t.Helper()
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	if err != nil || len(threads) == 0 {
+		t.Fatalf("the threads of process %d: %v", pid, err)
+	}
+	return !slices.ContainsFunc(threads, func(path string) bool {
+		stat, err := os.ReadFile(path)
+		_, state, _ := strings.Cut(string(stat), ") ") // behind the name of the program
+		return err == nil && !strings.HasPrefix(state, "T")
+	})
 }
 
 // Plugins that cannot be loaded do not keep the service from starting. Their paths

@@ -181,7 +181,7 @@ func (j *Jobs) enter(r *Running, err error) error {
 		j.bytes -= len(r.call.Payload)
 		return err
 	}
-	j.live[r.row.ID] = r
+	j.live[r.id] = r
 	j.waiting = append(j.waiting, r)
 	j.dispatch()
 	return nil
@@ -216,5 +216,5 @@ func (j *Jobs) forget(r *Running) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.bytes -= len(r.call.Payload)
-	delete(j.live, r.row.ID)
+	delete(j.live, r.id)
 }

@@ -21,6 +21,7 @@ import (
 // Running is a job that is not done, or was not when it was asked for.
 type Running struct {
 	jobs     *Jobs
+	id       string
 	call     pluginhost.Call
 	instance string
 	ctx      context.Context
@@ -28,7 +29,7 @@ type Running struct {
 	progress *engine.Progress
 
 	mu       sync.Mutex
-	row      registry.Job    // ID does not change
+	row      registry.Job
 	reported bool            // the command itself says how far it is
 	settled  bool            // how it ends is decided
 	result   json.RawMessage // what the command answered
@@ -38,16 +39,17 @@ type Running struct {
 }
 
 func newRunning(j *Jobs, call pluginhost.Call, instance string) *Running {
+	id := ulid.Make().String()
 	r := &Running{
-		jobs: j, call: call, instance: instance, progress: engine.NewProgress(),
+		jobs: j, id: id, call: call, instance: instance, progress: engine.NewProgress(),
 		changed: make(chan struct{}), done: make(chan struct{}),
 		row: registry.Job{
-			ID: ulid.Make().String(), Project: call.Target.GetProject(), Branch: call.Target.GetBranch(), Command: call.Command,
+			ID: id, Project: call.Target.GetProject(), Branch: call.Target.GetBranch(), Command: call.Command,
 			Subject: call.Principal.Subject, RequestID: call.RequestID, RunID: call.RunID,
 			State: registry.JobWaiting, Queued: j.now(),
 		},
 	}
-	r.instance = cmp.Or(r.instance, path(r.row.ID))
+	r.instance = cmp.Or(r.instance, path(id))
 	ctx, cancel := context.WithCancelCause(context.Background())
 	r.ctx, r.cancel = r.within(ctx), cancel
 	return r
@@ -57,7 +59,7 @@ func newRunning(j *Jobs, call pluginhost.Call, instance string) *Running {
 func (j *Jobs) now() time.Time { return j.cfg.Now().UTC().Truncate(time.Microsecond) }
 
 // ID names the job.
-func (r *Running) ID() string { return r.row.ID }
+func (r *Running) ID() string { return r.id }
 
 // Done is closed when the job is done.
 func (r *Running) Done() <-chan struct{} { return r.done }
@@ -93,7 +95,7 @@ func (r *Running) measure() {
 // not what DuckDB says; it never goes back.
 func (r *Running) report(fraction float64, message string) error {
 	if r.ctx.Err() != nil {
-		return sdk.ErrCancelled.Errorf("job %s was cancelled", r.row.ID)
+		return sdk.ErrCancelled.Errorf("job %s was cancelled", r.id)
 	}
 	if math.IsNaN(fraction) || fraction < 0 || fraction > 1 {
 		return sdk.ErrInvalid.Errorf("a progress of %v is not between 0 and 1", fraction)
@@ -125,7 +127,7 @@ func short(message string) string {
 // begin makes the job processing.
 func (r *Running) begin() error {
 	started := r.jobs.now()
-	if err := r.jobs.registry.BeginJob(context.Background(), r.row.ID, started); err != nil {
+	if err := r.jobs.registry.BeginJob(context.Background(), r.id, started); err != nil {
 		return err
 	}
 	r.mu.Lock()

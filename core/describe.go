@@ -69,7 +69,7 @@ func withPlugins(ctx context.Context, cfg Config, log hclog.Logger, look func(*p
 	hosting := cfg.hosting()
 	hosting.RuntimeDir, hosting.Logger = runtime, log
 	for name, p := range hosting.Plugins {
-		p.Reattach = "" // one that is being debugged serves one host in its life
+		p.Reattach = "" // one that is being debugged serves one host at a time, and that is the service
 		hosting.Plugins[name] = p
 	}
 	host, err := pluginhost.Open(ctx, hosting)

@@ -7,8 +7,11 @@ import (
 )
 
 // Job is work that goes on after the answer. As a plan it answers 202 with the job,
-// and the client asks for it at /jobs/{id}.
-type Job struct{ ID string }
+// and the client asks for it at /jobs/{id}. Where there is no client, the id is the
+// result: of a Call, or of the job that ran the command.
+type Job struct {
+	ID string `json:"id"`
+}
 
 func (Job) plan() {}
 

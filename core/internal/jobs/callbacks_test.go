@@ -2,6 +2,7 @@ package jobs_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -43,6 +44,13 @@ func TestPluginStartsAJob(t *testing.T) {
 	sdk.Handle(p, command[output]("x.KeyLater"), func(c *sdk.Context, in input) (sdk.Job, error) {
 		return sdk.StartJob(c, command[output]("x.Key"), in)
 	}, sdk.Writes())
+	// Where no client gets the 202, the id of the job is the result.
+	start := command[sdk.Job]("x.Start")
+	sdk.Handle(p, command[output]("x.Call"), func(c *sdk.Context, in input) (output, error) {
+		job, err := sdk.Call(c, start, in)
+		return output{job.ID}, err
+	}, sdk.Writes())
+	sdk.Handle(p, command[output]("x.StartLater"), func(c *sdk.Context, in input) (sdk.Job, error) { return sdk.StartJob(c, start, in) }, sdk.Writes())
 	h := open(t, t.TempDir(), jobs.Config{}, p)
 	answer, err := h.plugins.Invoke(t.Context(), call("x.Start", `{"name":"a"}`))
 	if err != nil || answer.Job == "" {
@@ -57,6 +65,29 @@ func TestPluginStartsAJob(t *testing.T) {
 	})
 	if row.Command != "x.Long" || string(row.Result) != `{"text":"a 1 project-1 request run"}` {
 		t.Errorf("%+v, %s, %s", row, row.Result, row.Error)
+	}
+	called := output{}
+	answer, err = h.plugins.Invoke(t.Context(), call("x.Call", `{"name":"a"}`))
+	if err = errors.Join(err, json.Unmarshal(answer.JSON, &called)); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := h.Find(t.Context(), own, called.Text); err != nil {
+		t.Errorf("a call of a command that starts a job gave the id %q: %v", called.Text, err)
+	}
+	answer, err = h.plugins.Invoke(t.Context(), call("x.StartLater", `{"name":"a"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the end of the job that starts a job", func() bool {
+		row, _, err = h.Find(t.Context(), own, answer.Job)
+		return err == nil && row.State.Done()
+	})
+	var started sdk.Job
+	if err := json.Unmarshal(row.Result, &started); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := h.Find(t.Context(), own, started.ID); err != nil {
+		t.Errorf("a job that starts a job has the result %s: %v", row.Result, err)
 	}
 	for command, want := range map[string]error{"x.Peek": sdk.ErrDenied, "x.Wrong": sdk.ErrUnsupported, "x.KeyLater": sdk.ErrUnsupported} {
 		if _, err := h.plugins.Invoke(t.Context(), call(command, `{}`)); !errors.Is(err, want) {

@@ -56,7 +56,7 @@ func (j *Jobs) run(r *Running) (result json.RawMessage, err error) {
 	case answer.File != "" || answer.Upload != "":
 		return nil, sdk.ErrUnsupported.Errorf("%s moves the bytes of a file; run it without respond-async", r.call.Command)
 	case answer.Job != "":
-		return json.Marshal(map[string]string{"jobId": answer.Job})
+		return json.Marshal(sdk.Job{ID: answer.Job})
 	}
 	return answer.JSON, nil
 }

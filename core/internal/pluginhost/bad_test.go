@@ -72,7 +72,13 @@ func TestDescriptionsThatLie(t *testing.T) {
 		}, pluginhost.Settings{}, []string{`event "tables.Dropped" must be called event.<Fact>`}},
 		"event-schema": {func(d *pluginv1.DescribeResponse) {
 			d.Events = []*pluginv1.Event{{Name: "event-schema.Done", Schema: []byte(`{`)}}
-		}, pluginhost.Settings{}, []string{"event event-schema.Done: schema is no JSON"}},
+		}, pluginhost.Settings{}, []string{"event event-schema.Done: its schema is no JSON"}},
+		"event-file": {func(d *pluginv1.DescribeResponse) {
+			d.Events = []*pluginv1.Event{{Name: "event-file.Done", Schema: []byte(`{"type":"object","$ref":"file:///etc/passwd"}`)}}
+		}, pluginhost.Settings{}, []string{"event event-file.Done: its schema"}},
+		"event-http": {func(d *pluginv1.DescribeResponse) {
+			d.Events = []*pluginv1.Event{{Name: "event-http.Done", Schema: []byte(`{"type":"object","$ref":"http://127.0.0.1/"}`)}}
+		}, pluginhost.Settings{}, []string{"event event-http.Done: its schema"}},
 		"constraint": {func(d *pluginv1.DescribeResponse) {
 			d.Dependencies = []*pluginv1.Dependency{{Plugin: "good", Versions: "about 1"}}
 		}, pluginhost.Settings{}, []string{`constraint "about 1", which is none`}},

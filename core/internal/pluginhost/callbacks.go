@@ -2,6 +2,7 @@ package pluginhost
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 
@@ -198,6 +199,8 @@ func (c callbacks) call(ctx context.Context, i *invocation, command string, payl
 		return readInline(answer.Stream.Body, command)
 	case answer.File != "" || answer.Upload != "":
 		return nil, sdk.ErrUnsupported.Errorf("command %s moves bytes and cannot be called by another command", command)
+	case answer.Job != "":
+		return json.Marshal(sdk.Job{ID: answer.Job})
 	}
 	return answer.JSON, nil
 }

@@ -1,10 +1,8 @@
 package pluginhost
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -37,35 +35,26 @@ type event struct {
 
 // newEvent compiles the schema of a declaration.
 func newEvent(plugin string, e *pluginv1.Event) (*event, error) {
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(e.GetSchema()))
+	schema, err := compileSchema("event "+e.GetName(), e.GetSchema())
 	if err != nil {
-		return nil, fmt.Errorf("event %s: schema is no JSON: %w", e.GetName(), err)
-	}
-	compiler := jsonschema.NewCompiler()
-	if err := compiler.AddResource("payload.json", doc); err != nil {
-		return nil, fmt.Errorf("event %s: schema: %w", e.GetName(), err)
-	}
-	schema, err := compiler.Compile("payload.json")
-	if err != nil {
-		return nil, fmt.Errorf("event %s: schema: %w", e.GetName(), err)
+		return nil, err
 	}
 	return &event{name: e.GetName(), plugin: plugin, schema: schema}, nil
 }
 
 // fault is what is wrong with a payload, or empty.
 func (e *event) fault(payload []byte) string {
-	switch doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(payload)); {
+	if len(payload) > outbox.MaxPayloadBytes {
+		return fmt.Sprintf("its payload has %d bytes, and %d are allowed: name what is large, and keep it in a table or a file", len(payload), outbox.MaxPayloadBytes)
+	}
+	if !utf8.Valid(payload) {
+		return "its payload is not UTF-8"
+	}
+	switch found, err := violations(e.schema, payload); {
 	case err != nil:
 		return "its payload is no JSON: " + err.Error()
-	case !utf8.Valid(payload):
-		return "its payload is not UTF-8"
-	case len(payload) > outbox.MaxPayloadBytes:
-		return fmt.Sprintf("its payload has %d bytes, and %d are allowed: name what is large, and keep it in a table or a file", len(payload), outbox.MaxPayloadBytes)
-	default:
-		var invalid *jsonschema.ValidationError
-		if errors.As(e.schema.Validate(doc), &invalid) {
-			return "its payload does not fit its schema: " + describe(flatten(invalid))
-		}
+	case len(found) > 0:
+		return "its payload does not fit its schema: " + describe(found)
 	}
 	return ""
 }

@@ -2,6 +2,7 @@ package pluginhost_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -169,6 +170,7 @@ func TestEventsAreChecked(t *testing.T) {
 		"undeclared":         {sdk.Event[fact]{Name: "x.Unknown"}.Of(fact{"a"}), "it does not declare it"},
 		"of another plugin":  {sdk.Event[fact]{Name: "y.Dropped"}.Of(fact{"a"}), "it does not declare it"},
 		"of another payload": {wrong.Of(map[string]any{"name": 1, "nick": "n"}), "/name: got number, want string"},
+		"a number beyond":    {wrong.Of(map[string]any{"name": json.Number("1e99999999")}), "/name: the number is out of range"},
 		"too large":          {big.Of(fact{strings.Repeat("a", 65<<10)}), "and 65536 are allowed"},
 	} {
 		t.Run(name, func(t *testing.T) {

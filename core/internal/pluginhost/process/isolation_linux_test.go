@@ -44,11 +44,15 @@ func TestSurroundings(t *testing.T) {
 		}
 	}
 
+	bounds := map[string]string{"GOMAXPROCS": "2", "GOMEMLIMIT": "128MiB"}
 	var names []string
 	for _, variable := range got.Env {
 		name, value, _ := strings.Cut(variable, "=")
 		if value == os.Getenv(secret) {
 			t.Errorf("the plugin sees the host's secret as %s", name)
+		}
+		if bound := bounds[name]; value != bound && bound != "" {
+			t.Errorf("%s is %s, want %s", name, value, bound)
 		}
 		switch name {
 		case "TZ", "LANG", "GOTRACEBACK": // not every host has them

@@ -13,8 +13,8 @@ import (
 )
 
 // Reattach names a plugin process that somebody else started, for a debugger: it
-// is spoken to without TLS, is not watched, and is never killed. It serves one host in
-// its life: go-plugin's broker does not survive its first connection.
+// is spoken to without TLS, is not watched, and is never killed. It serves one host at a
+// time, and the next one when that has left.
 type Reattach struct {
 	Protocol int    `json:"protocol"` // wire protocol number
 	Network  string `json:"network"`  // unix

@@ -15,6 +15,7 @@ var benchmarks = []benchmark{
 	{"preview", preview},
 	{"preview-1000", previewMost},
 	{"plugins", plugins},
+	{"linked", linked},
 	{"import-typed", func(ctx context.Context, b *bench) error { return b.imports(ctx, "import-typed", typed) }},
 	{"import-strings", func(ctx context.Context, b *bench) error { return b.imports(ctx, "import-strings", texts) }},
 	{"import-strings-default", importDefault},

@@ -26,7 +26,7 @@ func TestBench(t *testing.T) {
 	for _, want := range []string{
 		"GET /health", "the plugin adds", "preview-1000 to DuckDB makes the JSON", "import-typed", "import-strings", "import-strings-default", "import-keyed",
 		"upload", "export-stream", "export-file", "size of the file", "parallel-csv", "parallel-gzip", "no request failed", "5 tables of 20 columns",
-		"stream-csv: 20000 rows", "stream-ndjson", "stream-parquet", "stream-arrow",
+		"stream-csv: 20000 rows", "linked-aggregate", "linked-export", "linked-preview", "stream-ndjson", "stream-parquet", "stream-arrow",
 	} {
 		if !strings.Contains(stdout.String(), want) {
 			t.Errorf("the report has no %q:\n%s", want, &stdout)

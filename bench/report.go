@@ -19,6 +19,9 @@ var targets = map[string]float64{
 	"parallel-gzip":          0.70,
 	"preview":                1.30,
 	"preview-1000":           1.50,
+	"linked-aggregate":       1.10,
+	"linked-export":          1.10,
+	"linked-preview":         1.10,
 }
 
 // verdict says whether a figure keeps its target; 0 is none.

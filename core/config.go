@@ -36,6 +36,9 @@ type Config struct {
 	RuntimeDir string `koanf:"runtime_dir"`
 	// AdminKey opens everything. Without one the first start makes and shows it.
 	AdminKey string `koanf:"admin_key"`
+	// MinFree is how much space must be free for the data, and as much for what DuckDB
+	// spills, for the service to be fit, for example 20GB. Default: 1GiB.
+	MinFree string `koanf:"min_free"`
 	// LogLevel is trace, debug, info, warn or error.
 	LogLevel string `koanf:"log_level"`
 	// CoreDumps lets the kernel write core dumps of the service, and debuggers of its user
@@ -50,6 +53,7 @@ type Config struct {
 	Engine  EngineConfig            `koanf:"engine"`
 	Queue   QueueConfig             `koanf:"queue"`
 	Jobs    JobsConfig              `koanf:"jobs"`
+	Audit   AuditConfig             `koanf:"audit"`
 	Plugins map[string]PluginConfig `koanf:"plugins"`
 
 	again func() (Config, error) // reads the settings once more
@@ -111,14 +115,27 @@ func (c JobsConfig) faults() []error {
 	return nil
 }
 
+// AuditConfig bounds what is remembered of writes.
+type AuditConfig struct {
+	// Keep is how long; at least an hour.
+	Keep time.Duration `koanf:"keep"`
+}
+
+func (c AuditConfig) faults() []error {
+	if c.Keep < time.Hour {
+		return []error{fmt.Errorf("audit.keep %s is less than an hour", c.Keep)}
+	}
+	return nil
+}
+
 func defaults() map[string]any {
 	return map[string]any{
 		"listen": "127.0.0.1:8080", "data_dir": "./data", "plugin_dir": "bin/plugins", "runtime_dir": "",
-		"admin_key": "", "log_level": "info", "core_dumps": false, "shutdown_timeout": "30s", "http.write_timeout": "1m",
+		"admin_key": "", "min_free": "", "log_level": "info", "core_dumps": false, "shutdown_timeout": "30s", "http.write_timeout": "1m",
 		"engine.memory_limit": "", "engine.threads": 0, "engine.idle": "10m", "engine.max_open": 100, "engine.max_reads": 0, "engine.max_streams": 0,
 		"engine.temp_dir": "", "engine.temp_limit": "",
 		"queue.length": 1000, "queue.wait": "10m",
-		"jobs.workers": 0, "jobs.waiting": 10000, "jobs.keep": "168h",
+		"jobs.workers": 0, "jobs.waiting": 10000, "jobs.keep": "168h", "audit.keep": "2160h",
 	}
 }
 
@@ -195,12 +212,16 @@ func (c *Config) validate() error {
 	if hclog.LevelFromString(c.LogLevel) == hclog.NoLevel {
 		faults = append(faults, fmt.Errorf("log_level %q is not trace, debug, info, warn or error", c.LogLevel))
 	}
+	if _, ok := parseSize(c.MinFree); !ok {
+		faults = append(faults, fmt.Errorf("min_free %q is not a number with KB, MB, GB, TB, KiB, MiB, GiB or TiB", c.MinFree))
+	}
 	if c.Queue.Length < 1 || c.Queue.Wait <= 0 {
 		faults = append(faults, errors.New("queue.length and queue.wait must be positive"))
 	}
 	faults = append(faults, c.Engine.faults()...)
 	faults = append(faults, c.pluginFaults()...)
 	faults = append(faults, c.Jobs.faults()...)
+	faults = append(faults, c.Audit.faults()...)
 	if c.ShutdownTimeout <= 0 {
 		faults = append(faults, errors.New("shutdown_timeout must be positive"))
 	}

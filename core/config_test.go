@@ -39,6 +39,7 @@ func TestConfigPrecedence(t *testing.T) {
 		Engine:  core.EngineConfig{Idle: 10 * time.Minute, MaxOpen: 100},
 		Queue:   core.QueueConfig{Length: 7, Wait: 3 * time.Second},
 		Jobs:    core.JobsConfig{Waiting: 10000, Keep: 168 * time.Hour},
+		Audit:   core.AuditConfig{Keep: 2160 * time.Hour},
 		Plugins: map[string]core.PluginConfig{"files": {Enabled: &off}},
 	}
 	if want.PluginDir, err = filepath.Abs("bin/plugins"); err != nil {
@@ -76,6 +77,7 @@ func TestConfigFaults(t *testing.T) {
 		{"threads", "engine:\n  threads: -1", "engine.threads"},
 		{"streams", "engine:\n  max_streams: -1", "engine.max_streams"},
 		{"write timeout", "http:\n  write_timeout: 0s", "http.write_timeout"},
+		{"audit", "audit:\n  keep: 59m", "audit.keep 59m0s is less than an hour"},
 		{"shutdown", "shutdown_timeout: 0s", "shutdown_timeout"},
 		{"data directory", "data_dir: ''", "data_dir must not be empty"},
 		{"every fault at once", "log_level: loud\nshutdown_timeout: 0s", "shutdown_timeout must be positive"},

@@ -19,11 +19,14 @@ import (
 
 	"github.com/keboola/duckdb-storage/core/httpapi"
 	"github.com/keboola/duckdb-storage/core/internal/admin"
+	"github.com/keboola/duckdb-storage/core/internal/audit"
 	"github.com/keboola/duckdb-storage/core/internal/auth"
 	"github.com/keboola/duckdb-storage/core/internal/disk"
 	"github.com/keboola/duckdb-storage/core/internal/engine"
 	"github.com/keboola/duckdb-storage/core/internal/files"
 	"github.com/keboola/duckdb-storage/core/internal/jobs"
+	"github.com/keboola/duckdb-storage/core/internal/keys"
+	"github.com/keboola/duckdb-storage/core/internal/links"
 	"github.com/keboola/duckdb-storage/core/internal/metrics"
 	"github.com/keboola/duckdb-storage/core/internal/plan"
 	"github.com/keboola/duckdb-storage/core/internal/pluginhost"
@@ -40,6 +43,8 @@ type Service struct {
 	lock     *os.File
 	engine   *engine.Engine
 	registry *registry.Registry
+	files    *registry.Files
+	audit    *audit.Log
 	jobs     *jobs.Jobs
 	host     *pluginhost.Host
 	metrics  *metrics.Metrics
@@ -78,6 +83,8 @@ func Open(ctx context.Context, cfg Config, log hclog.Logger, version string) (_ 
 	if err != nil {
 		return nil, err
 	}
+	s.audit = audit.Open(s.registry, audit.Config{Keep: cfg.Audit.Keep, Logger: log.Named("audit"), Observer: s.metrics.Audit})
+	s.onClose(s.audit.Close)
 	s.jobs, err = jobs.Open(ctx, s.registry, jobs.Config{
 		Workers: cfg.Jobs.Workers, Waiting: cfg.Jobs.Waiting, Keep: cfg.Jobs.Keep,
 		Problem: httpapi.Problem, Logger: log.Named("jobs"), Observer: s.metrics.Jobs,
@@ -88,8 +95,8 @@ func Open(ctx context.Context, cfg Config, log hclog.Logger, version string) (_ 
 	operating := &admin.Commands{Version: version, Host: func() *pluginhost.Host { return s.host }, Reload: s.Reload}
 	hosting := cfg.hosting()
 	hosting.RuntimeDir, hosting.Logger, hosting.Drain = s.layout.Runtime, log.Named("plugins"), cfg.ShutdownTimeout
-	hosting.Executor, hosting.Jobs, hosting.Observer = commands.Executor, s.jobs, s.metrics.Plugins
-	s.host, err = pluginhost.Open(ctx, hosting, commands.Plugin(), operating.Plugin(), s.jobs.Plugin(version))
+	hosting.Executor, hosting.Jobs, hosting.Observer, hosting.Audit = commands.Executor, s.jobs, s.metrics.Plugins, s.audit.Record
+	s.host, err = pluginhost.Open(ctx, hosting, commands.Plugin(), commands.Links.Plugin(), operating.Plugin(), s.jobs.Plugin(version), s.audit.Plugin(version), (&keys.Commands{Registry: s.registry, Now: time.Now}).Plugin(version))
 	if err != nil {
 		return nil, err
 	}
@@ -103,10 +110,10 @@ func Open(ctx context.Context, cfg Config, log hclog.Logger, version string) (_ 
 	s.metrics.Collect(metrics.Sources{
 		Version: version, DuckDBVersion: duckdb,
 		Lines: commands.Executor.Queue.Lines, Reads: commands.Executor.Reads.Load, Streams: commands.Executor.Streams.Load,
-		Plugins: s.host.Plugins, Events: s.host.Events, Engine: s.engine.Stats, Usage: s.engine.Usage,
+		Plugins: s.host.Plugins, Events: s.host.Events, Engine: s.engine.Stats, Usage: s.engine.Usage, Links: commands.Links.Stats,
 	})
 	s.api, err = httpapi.New(httpapi.Config{
-		Host: s.host, Registry: s.registry, Files: commands.Executor.Files, Executor: commands.Executor, Jobs: s.jobs, Metrics: s.metrics, Logger: log.Named("http"), Version: version, DuckDBVersion: duckdb,
+		Host: s.host, Registry: s.registry, Files: commands.Executor.Files, Executor: commands.Executor, Jobs: s.jobs, Audit: s.audit, Metrics: s.metrics, Logger: log.Named("http"), Version: version, DuckDBVersion: duckdb,
 		WriteTimeout: s.cfg.HTTP.WriteTimeout,
 	})
 	if err != nil {
@@ -142,25 +149,30 @@ func (s *Service) openRegistries(ctx context.Context, version string) (*projects
 	if s.registry, err = registry.Open(ctx, s.engine, s.layout); err != nil {
 		return nil, fmt.Errorf("open the project registry: %w", err)
 	}
-	fileRegistry, err := registry.OpenFiles(ctx, s.engine, s.layout)
-	if err != nil {
+	if s.files, err = registry.OpenFiles(ctx, s.engine, s.layout); err != nil {
 		return nil, fmt.Errorf("open the file registry: %w", err)
 	}
-	store := &files.Store{Registry: fileRegistry, Layout: s.layout, Turns: queue.New(queue.Config{}), Now: time.Now}
-	commands := &projects.Commands{Registry: s.registry, Version: version, Executor: &plan.Executor{
+	store := &files.Store{Registry: s.files, Layout: s.layout, Turns: queue.New(queue.Config{}), Now: time.Now}
+	commands := &projects.Commands{Registry: s.registry, Turns: queue.New(queue.Config{}), Version: version, Examine: s.examine, Executor: &plan.Executor{
 		Registry: s.registry, Engine: s.engine, Files: store, Layout: s.layout,
 		Reads:   plan.Admission{Places: s.cfg.Engine.MaxReads},
 		Streams: plan.Admission{Places: s.cfg.Engine.MaxStreams, Wait: s.cfg.Queue.Wait},
 		Queue:   queue.New(queue.Config{Length: s.cfg.Queue.Length, Wait: s.cfg.Queue.Wait, Observer: s.metrics.Queue}),
 	}}
+	commands.Links = links.New(links.Config{Executor: commands.Executor, Registry: s.registry, Logger: s.log.Named("links"), Version: version})
+	commands.Executor.Links = commands.Links
 	sweptProjects, err := commands.Sweep(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("sweep half-made projects: %w", err)
+	}
+	if err := commands.Links.Open(ctx); err != nil {
+		return nil, fmt.Errorf("open the links of buckets: %w", err)
 	}
 	sweptFiles, err := store.Sweep(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("sweep half-made files: %w", err)
 	}
+	s.files.Guard(s.registry)
 	if sweptProjects+sweptFiles > 0 {
 		s.log.Info("swept what an earlier run left half done", "projects", sweptProjects, "files", sweptFiles)
 	}

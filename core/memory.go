@@ -46,19 +46,32 @@ func (c EngineConfig) memory(log hclog.Logger) int64 {
 		bytes, _ := parseSize(c.MemoryLimit) // it was validated
 		return bytes
 	}
-	usable, err := memlimit.FromSystem()
-	if err != nil {
+	usable, err := usableMemory()
+	switch {
+	case usable == 0:
 		log.Warn("the machine's memory is not known; set engine.memory_limit", "error", err)
 		return 4 * minMemory
-	}
-	container, err := memlimit.FromCgroup()
-	switch {
-	case err == nil:
-		usable = min(usable, container)
-	case !errors.Is(err, memlimit.ErrNoLimit) && !errors.Is(err, memlimit.ErrNoCgroup) && !errors.Is(err, memlimit.ErrCgroupsNotSupported):
+	case err != nil:
 		log.Warn("the container's memory limit cannot be read; set engine.memory_limit if there is one", "error", err)
 	}
 	budget := max(int64(float64(usable)*memoryShare), minMemory)
 	log.Info("memory for all open projects", "MiB", budget>>20, "usableMiB", usable>>20)
 	return budget
+}
+
+// usableMemory is the machine's memory in bytes, or less in a container; 0 when it is not
+// known. With an error beside bytes a container may allow less than them.
+func usableMemory() (int64, error) {
+	usable, err := memlimit.FromSystem()
+	if err != nil {
+		return 0, err
+	}
+	container, err := memlimit.FromCgroup()
+	switch {
+	case err == nil:
+		usable = min(usable, container)
+	case errors.Is(err, memlimit.ErrNoLimit), errors.Is(err, memlimit.ErrNoCgroup), errors.Is(err, memlimit.ErrCgroupsNotSupported):
+		err = nil
+	}
+	return int64(usable), err
 }

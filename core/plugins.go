@@ -46,7 +46,7 @@ type PluginConfig struct {
 var (
 	pluginName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,39}$`)
 	digest     = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
-	grant      = regexp.MustCompile(`^(\*|admin|[a-z][a-z0-9-]*:(read|write))$`)
+	grant      = regexp.MustCompile(`^(\*|admin|[a-z][a-z0-9-]*:(read|write|admin))$`)
 )
 
 // pluginFaults reports what is wrong with the settings of plugins, and makes paths absolute.
@@ -68,7 +68,7 @@ func (c *Config) pluginFaults() []error {
 		}
 		for _, g := range p.Grants {
 			if !grant.MatchString(g) {
-				fault(".grants", "%q is not <area>:read, <area>:write, admin or *", g)
+				fault(".grants", "%q is not <area>:read, <area>:write, <area>:admin, admin or *", g)
 			}
 		}
 		for _, r := range p.Routes {

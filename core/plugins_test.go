@@ -18,7 +18,7 @@ plugins:
   sample:
     path: plugins/sample
     config: {"a.b": {limit: 5, Names: [x, y]}, big: 9007199254740993}
-    grants: [sql:read, tables:write]
+    grants: [sql:read, tables:write, keys:admin]
     routes: ["{catalog}/reports", /reports]
   other:
     config: '{"a": 1}'
@@ -46,7 +46,7 @@ plugins:
 	want := map[string]core.PluginConfig{
 		"sample": {
 			Path: path, SHA256: strings.Repeat("0a", 32), Config: `{"a.b":{"Names":["x","y"],"limit":5},"big":9007199254740993}`,
-			Grants: []string{"sql:read", "tables:write"}, Routes: []string{"{catalog}/reports", "/reports"},
+			Grants: []string{"sql:read", "tables:write", "keys:admin"}, Routes: []string{"{catalog}/reports", "/reports"},
 		},
 		"other": {Config: `{"b":2}`},
 		"by-env": {

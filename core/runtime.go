@@ -57,14 +57,22 @@ func (p place) remove() error {
 
 // makeRuntimeDir makes the folder of this run for sockets and pipes.
 func (c *Config) makeRuntimeDir() (string, error) {
-	parent := c.RuntimeDir
-	switch {
-	case parent == "" && len(c.runPlace().path) > maxRuntimeDir:
-		parent = os.TempDir()
-	case len(parent) > maxRuntimeParent:
-		return "", fmt.Errorf("runtime_dir %s is longer than %d bytes; sockets need a shorter one", parent, maxRuntimeParent)
+	parent, err := c.runtimeParent()
+	if err != nil {
+		return "", err
 	}
 	return c.runPlace().make(parent)
+}
+
+// runtimeParent is the folder that takes that of this run; empty is the data directory.
+func (c *Config) runtimeParent() (string, error) {
+	switch {
+	case c.RuntimeDir == "" && len(c.runPlace().path) > maxRuntimeDir:
+		return os.TempDir(), nil
+	case len(c.RuntimeDir) > maxRuntimeParent:
+		return "", fmt.Errorf("runtime_dir %s is longer than %d bytes; sockets need a shorter one", c.RuntimeDir, maxRuntimeParent)
+	}
+	return c.RuntimeDir, nil
 }
 
 func (c *Config) runPlace() place { return place{filepath.Join(c.DataDir, "run"), runPrefix} }

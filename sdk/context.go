@@ -104,6 +104,18 @@ func (c *Context) Admin() bool { return c.request.GetPrincipal().GetAdmin() }
 // KeyProject is the one project that the key opens, or empty for the admin key.
 func (c *Context) KeyProject() string { return c.request.GetPrincipal().GetProject() }
 
+// KeyBranch is the one branch whose tables the key opens, or empty for every one.
+func (c *Context) KeyBranch() string { return c.request.GetPrincipal().GetBranch() }
+
+// Level is how much the key may do in its project. The admin key has none: it may do
+// everything.
+func (c *Context) Level() Level { return LevelOf(c.request.GetPrincipal().GetPermissions()) }
+
+// Allows reports whether the key that asks may do what takes a permission. The host has
+// asked this for the command itself before its handler runs; it is for a command that
+// takes more for a part of what it does.
+func (c *Context) Allows(permission string) bool { return c.Admin() || c.Level().Allows(permission) }
+
 // Accept is the media type that the answer will have, for example text/csv.
 func (c *Context) Accept() string { return c.request.GetAccept() }
 

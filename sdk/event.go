@@ -89,7 +89,7 @@ func (p *Plugin) Notify(ctx context.Context, host Host, req *pluginv1.NotifyRequ
 	c := p.context(ctx, host, &pluginv1.InvokeRequest{
 		Command: req.GetEvent(), CallToken: req.GetCallToken(), Target: req.GetTarget(),
 		RequestId: req.GetRequestId(), RunId: req.GetRunId(),
-		Principal: &pluginv1.Principal{Subject: "plugin:" + p.description.GetName(), Project: req.GetTarget().GetProject()},
+		Principal: &pluginv1.Principal{Subject: "plugin:" + p.description.GetName(), Project: req.GetTarget().GetProject(), Permissions: LevelAdmin.Names()},
 	}, "after "+req.GetEvent())
 	err := c.run(func() error {
 		n, ok := p.notices[req.GetEvent()]

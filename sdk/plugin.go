@@ -171,8 +171,8 @@ const AdminOnly = "admin"
 // may run. The handler decides what a key sees: Context.Admin, Context.KeyProject.
 const AnyKey = "any"
 
-// Permission says what a caller must be allowed to do: area:read or area:write
-// inside a project, AdminOnly or AnyKey. The default is the area that the command's name
+// Permission says what a caller must be allowed to do: area:read, area:write or
+// area:admin inside a project, AdminOnly or AnyKey; see Level. The default is the area that the command's name
 // begins with, to read or, with Writes, to write.
 func Permission(name string) Option {
 	return func(c *pluginv1.Command) { c.Permission = name }

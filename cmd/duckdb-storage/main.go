@@ -18,7 +18,7 @@ func main() {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(serveCommand(), pluginsCommand(), versionCommand())
+	root.AddCommand(serveCommand(), pluginsCommand(), doctorCommand(), versionCommand())
 	if err := root.Execute(); err != nil {
 		fmt.Fprintln(os.Stderr, "duckdb-storage:", err)
 		os.Exit(1)

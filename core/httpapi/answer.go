@@ -29,6 +29,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, route route, cal
 	case route.status == http.StatusNoContent || len(a.JSON) == 0:
 		w.WriteHeader(http.StatusNoContent)
 	default:
+		observedOf(r.Context()).answers(a.JSON)
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(route.status)
 		w.Write(a.JSON)
@@ -43,6 +44,7 @@ func (s *Server) failOrAnswer(w http.ResponseWriter, r *http.Request, err error)
 		s.fail(w, r, err)
 		return
 	}
+	observedOf(r.Context()).statement = statement.Err
 	w.Header().Set("Content-Type", "application/json")
 	w.Write(statement.JSON())
 }

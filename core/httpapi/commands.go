@@ -97,7 +97,8 @@ func (s *Server) byName(t *pluginhost.Table) http.Handler {
 			s.fail(w, r, s.unknown(mux.Vars(r)["name"]))
 			return
 		}
-		observedOf(r.Context()).command = route.command.GetName()
+		where := r.URL.Query() // see place
+		r = s.reach(r, route.command, where.Get("project"), where.Get("branch"))
 		call, err := s.namedCall(route, principal, w, r)
 		if err != nil {
 			s.fail(w, r, err)
@@ -135,9 +136,6 @@ func firstRoute(c *pluginhost.Command) route {
 
 // namedCall turns a request for a command by its name into a call.
 func (s *Server) namedCall(route route, principal auth.Principal, w http.ResponseWriter, r *http.Request) (pluginhost.Call, error) {
-	if route.command.GetForm() == pluginv1.Form_FORM_UPLOAD {
-		return pluginhost.Call{}, sdk.ErrInvalid.Errorf("%s takes the bytes of a file: send them to %s %s", route.command.GetName(), route.method, route.path)
-	}
 	where, err := place(route, r)
 	if err != nil {
 		return pluginhost.Call{}, err
@@ -145,6 +143,9 @@ func (s *Server) namedCall(route route, principal auth.Principal, w http.Respons
 	target, err := s.target(route, principal, where)
 	if err != nil {
 		return pluginhost.Call{}, err
+	}
+	if route.command.GetForm() == pluginv1.Form_FORM_UPLOAD {
+		return pluginhost.Call{}, sdk.ErrInvalid.Errorf("%s takes the bytes of a file: send them to %s %s", route.command.GetName(), route.method, route.path)
 	}
 	accept, err := negotiate(route.command.GetForm(), r.Header.Get("Accept"))
 	if err != nil {

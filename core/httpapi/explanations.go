@@ -15,8 +15,8 @@ var explanations = map[string]explanation{
 		"Read the detail and correct the values. If retryable is true, a checksum did not match: send the bytes again.",
 	},
 	"unauthenticated": {
-		"The request has no key, or one that is not valid.",
-		"Send Authorization: Bearer with the admin key or the key of the project.",
+		"The request has no key, or one that is not valid: never made, deleted, expired, or a secret that was rotated out.",
+		"Send Authorization: Bearer with the admin key or a key of the project. The detail says what has ended, and when.",
 	},
 	"permission-denied": {
 		"The key may see this but not do it, or a plugin did what its command may not.",
@@ -28,11 +28,20 @@ var explanations = map[string]explanation{
 	},
 	"not-found":         {"There is no such route, or no such thing.", "Check the path: /openapi.json and /docs list all of them."},
 	"project-not-found": {"There is no such project, or not for this key; perhaps it was dropped meanwhile.", "Check the id and the key."},
-	"branch-not-found":  {"The project has no such branch.", "Check the id of the branch; the main one is called default."},
-	"bucket-not-found":  {"The project has no such bucket.", "Create the bucket first, or check its name."},
-	"table-not-found":   {"The bucket has no such table.", "Create the table first, or check its name."},
-	"column-not-found":  {"The request names a column that the table does not have. Case counts.", "Check the names of the columns."},
-	"file-not-found":    {"The project has no such file, or its bytes are no longer on disk.", "Check the id. If the file should be there, restore its bytes from a backup."},
+	"branch-not-found":  {"The project has no such branch, or not for this key.", "Check the id of the branch, and the branch of the key; the main one is called default."},
+	"key-not-found":     {"The project has no such key; perhaps it was deleted meanwhile.", "Check the id: GET /projects/{project}/keys lists the keys."},
+	"share-not-found": {
+		"No bucket is shared under this handle: it is mistyped, or the share was withdrawn.", "Ask the owner of the bucket for the handle; sharing anew gives a new one.",
+	},
+	"link-not-found": {"The bucket is there and is the project's own, so there is no link to remove.", "To remove the bucket itself: DELETE P/buckets/{bucket}."},
+	"bucket-linked": {
+		"Buckets of other projects are linked to what the request would remove. The context lists them.",
+		"Unlink them first, or send force=true, which removes those links.",
+	},
+	"bucket-not-found": {"The project has no such bucket.", "Create the bucket first, or check its name."},
+	"table-not-found":  {"The bucket has no such table.", "Create the table first, or check its name."},
+	"column-not-found": {"The request names a column that the table does not have. Case counts.", "Check the names of the columns."},
+	"file-not-found":   {"The project has no such file, or its bytes are no longer on disk.", "Check the id. If the file should be there, restore its bytes from a backup."},
 
 	"project-exists": {"The id is taken, or files of a project with that id are still there.", "Choose another id, or move the files away."},
 	"bucket-exists":  {"A bucket has the name already, perhaps in another case.", "Choose another name."},

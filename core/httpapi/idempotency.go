@@ -272,6 +272,7 @@ func (k keyed) replay(w http.ResponseWriter, r *http.Request, answer *kept) {
 	if k.route.command.GetForm() == pluginv1.Form_FORM_UPLOAD {
 		_, _ = io.Copy(io.Discard, r.Body)
 	}
+	observedOf(r.Context()).replayed(answer)
 	answer.send(w)
 }
 

@@ -72,7 +72,7 @@ func newDoor(t *testing.T) *door {
 		}
 	})
 	d.Server, err = New(Config{
-		Host: host, Registry: f.Registry, Files: f.Files, Executor: f.Executor, Metrics: metrics.New(), Logger: hclog.NewNullLogger(),
+		Host: host, Registry: f.Registry, Audit: newAudit(t, f.Registry), Files: f.Files, Executor: f.Executor, Metrics: metrics.New(), Logger: hclog.NewNullLogger(),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -23,11 +23,12 @@ const maxJobWait = time.Minute
 // startJob makes a call a job. It answers 202 with the job, or as if the command had
 // run at once when the job ends within the time that the client wishes to wait.
 func (s *Server) startJob(w http.ResponseWriter, r *http.Request, route route, call pluginhost.Call, wait time.Duration) {
-	job, err := s.cfg.Jobs.Submit(call, r.URL.EscapedPath())
+	job, err := s.cfg.Jobs.Submit(r.Context(), call, r.URL.EscapedPath())
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
+	observedOf(r.Context()).job = job.ID()
 	if s.endsWithin(r, job, min(wait, maxJobWait)) {
 		w.Header().Set("Preference-Applied", fmt.Sprintf("wait=%d", wait/time.Second))
 		result, err := job.Outcome()
@@ -73,6 +74,7 @@ func accepted(w http.ResponseWriter, id string, body any) {
 
 // jobStarted answers with a job that the command has started.
 func (s *Server) jobStarted(w http.ResponseWriter, r *http.Request, call pluginhost.Call, id string) {
+	observedOf(r.Context()).job = id
 	row, _, err := s.cfg.Jobs.Find(r.Context(), call.Principal, id)
 	if err != nil {
 		s.fail(w, r, err)

@@ -18,8 +18,8 @@ import (
 // cannot write into the log what it likes.
 var clientID = regexp.MustCompile(`^[A-Za-z0-9._:/+=-]{1,128}$`)
 
-// observe gives each request an id, logs and counts how it ended, and turns a
-// panic into a problem.
+// observe gives each request an id, logs and counts how it ended, records writes in the
+// audit, and turns a panic into a problem.
 func (s *Server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		o := &observed{requestID: r.Header.Get("X-Request-Id"), runID: r.Header.Get("X-KBC-RunId")}
@@ -30,13 +30,16 @@ func (s *Server) observe(next http.Handler) http.Handler {
 			o.runID = ""
 		}
 		r = r.WithContext(context.WithValue(r.Context(), observedKey, o))
-		rec := &recorder{ResponseWriter: w, sent: s.cfg.Metrics.HTTP.Sent}
+		start := time.Now()
+		rec := &recorder{
+			ResponseWriter: w, sent: s.cfg.Metrics.HTTP.Sent,
+			before: func(status int) { s.audit(r, o, status, time.Since(start)) },
+		}
 		if r.Body != nil && r.Body != http.NoBody {
 			r.Body = &countedBody{r.Body, s.cfg.Metrics.HTTP.Received}
 		}
 		rec.Header().Set("X-Request-Id", o.requestID)
 		s.cfg.Metrics.HTTP.Began()
-		start := time.Now()
 		defer func() {
 			if s.report(rec, r, o, start, recover()) {
 				panic(http.ErrAbortHandler)
@@ -58,6 +61,7 @@ func (s *Server) report(rec *recorder, r *http.Request, o *observed, start time.
 			abort = false
 		}
 	}
+	rec.settle()
 	took := time.Since(start)
 	aborted := abort || r.Context().Err() != nil // by us, or by a client that left
 	s.cfg.Metrics.HTTP.Ended(o.command, rec.status, aborted, took)
@@ -70,22 +74,44 @@ func (s *Server) report(rec *recorder, r *http.Request, o *observed, start time.
 // recorder remembers status and size of a response.
 type recorder struct {
 	http.ResponseWriter
-	status int
-	bytes  int64
-	sent   func(n int) // is told of them as they go
+	status  int
+	bytes   int64
+	sent    func(n int)      // is told of them as they go
+	before  func(status int) // is told of the status, once, before the client is; 0 is none
+	settled bool             // before was told
 }
 
 func (r *recorder) WriteHeader(status int) {
-	if r.status == 0 {
+	if r.status == 0 && status >= http.StatusOK { // what is below precedes an answer
 		r.status = status
+		r.settle()
 	}
 	r.ResponseWriter.WriteHeader(status)
 }
 
-func (r *recorder) Write(b []byte) (int, error) {
+// begin sends the head of an answer for which nobody has sent one.
+func (r *recorder) begin() {
 	if r.status == 0 {
-		r.status = http.StatusOK
+		r.WriteHeader(http.StatusOK)
 	}
+}
+
+// settle tells before which status the client gets.
+func (r *recorder) settle() {
+	if !r.settled {
+		r.settled = true
+		r.before(r.status)
+	}
+}
+
+// FlushError is for http.ResponseController: a flush sends the head, too.
+func (r *recorder) FlushError() error {
+	r.begin()
+	return http.NewResponseController(r.ResponseWriter).Flush()
+}
+
+func (r *recorder) Write(b []byte) (int, error) {
+	r.begin()
 	n, err := r.ResponseWriter.Write(b)
 	r.bytes += int64(n)
 	r.sent(n)

@@ -52,7 +52,7 @@ func describe(t *pluginhost.Table, version string) *document {
 		Components: components{
 			Schemas: b.schemas.named, Parameters: sharedParameters(), Headers: sharedHeaders(), Responses: b.responses,
 			SecuritySchemes: map[string]securityScheme{
-				projectKey: {Type: "http", Scheme: "bearer", Description: "The key of one project: all that is below /projects/{project}."},
+				projectKey: {Type: "http", Scheme: "bearer", Description: "A key of one project: what is below /projects/{project}, as far as its permissions go. x-permission says what an operation takes: read, write or admin, each of which has the one before; any is every key."},
 				adminKey:   {Type: "http", Scheme: "bearer", Description: "The key of the whole service."},
 			},
 		},

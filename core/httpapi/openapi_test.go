@@ -24,6 +24,7 @@ import (
 	"github.com/keboola/duckdb-storage/core/internal/metrics"
 	"github.com/keboola/duckdb-storage/core/internal/pluginhost"
 	"github.com/keboola/duckdb-storage/core/internal/projects"
+	"github.com/keboola/duckdb-storage/core/internal/queue"
 	"github.com/keboola/duckdb-storage/sdk"
 	"github.com/keboola/duckdb-storage/sdk/sql"
 )
@@ -33,7 +34,7 @@ import (
 func served(t *testing.T, plugins ...*sdk.Plugin) *Server {
 	t.Helper()
 	h := fixture.Open(t, t.TempDir())
-	core := &projects.Commands{Executor: h.Executor, Registry: h.Registry, Version: "1.0.0"}
+	core := &projects.Commands{Executor: h.Executor, Registry: h.Registry, Links: h.Links, Turns: queue.New(queue.Config{}), Version: "1.0.0"}
 	m := metrics.New()
 	background, err := jobs.Open(t.Context(), h.Registry, jobs.Config{Problem: Problem, Logger: hclog.NewNullLogger(), Observer: m.Jobs})
 	if err != nil {
@@ -51,7 +52,7 @@ func served(t *testing.T, plugins ...*sdk.Plugin) *Server {
 			t.Error(err)
 		}
 	})
-	s, err := New(Config{Host: host, Registry: h.Registry, Files: h.Files, Executor: h.Executor, Jobs: background, Metrics: m, Logger: hclog.NewNullLogger(), Version: "1.0.0"})
+	s, err := New(Config{Host: host, Registry: h.Registry, Audit: newAudit(t, h.Registry), Files: h.Files, Executor: h.Executor, Jobs: background, Metrics: m, Logger: hclog.NewNullLogger(), Version: "1.0.0"})
 	if err != nil {
 		t.Fatal(err)
 	}

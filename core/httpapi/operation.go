@@ -282,7 +282,7 @@ var (
 func fits(code sdk.Code, r route) bool {
 	switch {
 	case code == sdk.ErrBranchNotFound:
-		return strings.Contains(r.path, "{branch}")
+		return r.command.OfBranch() || strings.Contains(r.path, "{branch}")
 	case code == sdk.ErrProjectExists:
 		return !scoped(r) && isWrite(r.command)
 	case code == sdk.ErrJobsFull:

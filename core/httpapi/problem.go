@@ -100,6 +100,7 @@ type observed struct {
 	requestID, runID string
 	command, subject string
 	problem          *sdk.Error // that was answered, or nil
+	asked
 }
 
 func observedOf(ctx context.Context) *observed {

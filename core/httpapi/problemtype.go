@@ -9,7 +9,9 @@ import (
 	"github.com/keboola/duckdb-storage/core/internal/jobs"
 	"github.com/keboola/duckdb-storage/core/internal/plan"
 	"github.com/keboola/duckdb-storage/core/internal/pluginhost"
+	"github.com/keboola/duckdb-storage/core/internal/registry"
 	"github.com/keboola/duckdb-storage/sdk"
+	"github.com/keboola/duckdb-storage/sdk/hostapi"
 	pluginv1 "github.com/keboola/duckdb-storage/sdk/proto/duckdbstorage/plugin/v1"
 )
 
@@ -75,7 +77,7 @@ var kinds = map[sdk.Kind]struct{ name, meaning, action string }{
 
 // hostProblems are the types that do not belong to a plugin.
 func hostProblems() []sdk.Code {
-	return slices.Concat(sdk.Codes(), engine.Codes(), plan.Codes(), pluginhost.Codes(), jobs.Codes(), codes())
+	return slices.Concat(sdk.Codes(), engine.Codes(), plan.Codes(), pluginhost.Codes(), jobs.Codes(), registry.Codes(), hostapi.Codes(), codes())
 }
 
 // problemTypes are all types of problems that the service may answer with, by slug:

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gorilla/mux"
 
@@ -57,7 +58,8 @@ func ordered(path string) []string {
 // command serves one route: who asks, what they ask, what the answer is.
 func (s *Server) command(route route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		observedOf(r.Context()).command = route.command.GetName()
+		vars, _ := pathVariables(mux.Vars(r)) // what is wrong with them is said below
+		r = s.reach(r, route.command, vars["project"], vars["branch"])
 		principal, err := s.principal(r)
 		if err != nil {
 			s.fail(w, r, err)
@@ -74,14 +76,28 @@ func (s *Server) command(route route) http.Handler {
 
 // principal tells who asks, to the log as well.
 func (s *Server) principal(r *http.Request) (auth.Principal, error) {
-	principal, err := auth.Authenticate(s.cfg.Registry, r.Header.Get("Authorization"))
-	observedOf(r.Context()).subject = principal.Subject
+	principal, err := auth.Authenticate(s.cfg.Registry, r.Header.Get("Authorization"), time.Now())
+	o := observedOf(r.Context())
+	o.subject, o.principal, o.authentic = principal.Subject, principal, err == nil
 	return principal, err
+}
+
+// reach notes the command of a request, and has it work in the project that there is now.
+func (s *Server) reach(r *http.Request, c *pluginhost.Command, project, branch string) *http.Request {
+	o := observedOf(r.Context())
+	o.reach(r, c, project, branch)
+	return r.WithContext(s.cfg.Registry.Within(r.Context(), o.project))
 }
 
 // run does a call as its client prefers: it shows the plan, or does it once however
 // often it is asked, as a job or at once.
 func (s *Server) run(w http.ResponseWriter, r *http.Request, route route, call pluginhost.Call) {
+	// Once more: a client may take for ever to send its body, and its key may be deleted,
+	// rotated or over by now.
+	if _, err := s.principal(r); err != nil {
+		s.fail(w, r, err)
+		return
+	}
 	prefer := preferred(r.Header)
 	if prefer.plan {
 		s.explain(w, r, call)
@@ -101,6 +117,7 @@ func (s *Server) run(w http.ResponseWriter, r *http.Request, route route, call p
 			s.failOrAnswer(w, r, err)
 			return
 		}
+		observedOf(r.Context()).reads = answer.Reads
 		s.answer(w, r, route, call, answer)
 	})
 }
@@ -151,32 +168,22 @@ func (s *Server) call(route route, principal auth.Principal, w http.ResponseWrit
 
 func newCall(r *http.Request, route route, principal auth.Principal, target *pluginv1.Target, accept string, payload []byte) pluginhost.Call {
 	o := observedOf(r.Context())
+	o.input = payload
 	return pluginhost.Call{
 		Command: route.command.GetName(), Payload: payload, Principal: principal, Target: target,
 		Accept: accept, RequestID: o.requestID, RunID: o.runID,
 	}
 }
 
-// target finds the catalog of a request and whether the principal may use it. A
-// project that the principal may not see does not exist for it.
+// target finds the catalog of a request and whether the principal may do there what the
+// command does. A project that the principal may not see does not exist for it.
 func (s *Server) target(route route, principal auth.Principal, vars map[string]string) (*pluginv1.Target, error) {
 	project, scoped := vars["project"]
-	adminOnly := route.command.GetPermission() == sdk.AdminOnly
-	if scoped {
-		if !principal.MayUse(project) {
-			return nil, sdk.ErrProjectNotFound.Errorf("project %q does not exist", project)
-		}
-		// What only the admin does may be about a project that is half dropped.
-		if _, err := s.cfg.Registry.Project(project); err != nil && !adminOnly {
-			return nil, err
-		}
-	}
-	anyKey := route.command.GetPermission() == sdk.AnyKey
-	if (adminOnly || !scoped && !anyKey) && !principal.Admin {
-		return nil, sdk.ErrDenied.Errorf("%s needs the admin key", route.command.GetName())
-	}
 	target := &pluginv1.Target{Project: project}
 	if scoped {
+		if err := s.exists(route, principal, project); err != nil {
+			return nil, err
+		}
 		target.Branch = plan.DefaultBranch
 		// Dev branches have no commands yet, so none exists. A file of that name
 		// would belong to another project.
@@ -184,5 +191,17 @@ func (s *Server) target(route route, principal auth.Principal, vars map[string]s
 			return nil, sdk.ErrBranchNotFound.Errorf("branch %q does not exist in project %q", branch, project)
 		}
 	}
-	return target, nil
+	return target, route.command.Admit(principal, target)
+}
+
+// exists reports whether there is a project for the principal. What only the admin does
+// may be about a project that is half dropped.
+func (s *Server) exists(route route, principal auth.Principal, project string) error {
+	if !principal.MayUse(project) {
+		return sdk.ErrProjectNotFound.Errorf("project %q does not exist", project)
+	}
+	if _, err := s.cfg.Registry.Project(project); err != nil && route.command.GetPermission() != sdk.AdminOnly {
+		return err
+	}
+	return nil
 }

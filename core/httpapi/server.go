@@ -20,7 +20,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/keboola/duckdb-storage/core/internal/auth"
+	"github.com/keboola/duckdb-storage/core/internal/audit"
 	"github.com/keboola/duckdb-storage/core/internal/files"
 	"github.com/keboola/duckdb-storage/core/internal/jobs"
 	"github.com/keboola/duckdb-storage/core/internal/metrics"
@@ -37,6 +37,7 @@ type Config struct {
 	Files         *files.Store
 	Executor      *plan.Executor
 	Jobs          *jobs.Jobs
+	Audit         *audit.Log
 	Metrics       *metrics.Metrics
 	Logger        hclog.Logger
 	Version       string
@@ -130,7 +131,7 @@ func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 
 // metrics takes the admin key: labels show the ids of projects.
 func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
-	principal, err := auth.Authenticate(s.cfg.Registry, r.Header.Get("Authorization"))
+	principal, err := s.principal(r)
 	if err == nil && !principal.Admin {
 		err = sdk.ErrDenied.Errorf("/metrics needs the admin key")
 	}

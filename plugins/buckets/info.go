@@ -3,88 +3,94 @@ package buckets
 import (
 	"github.com/keboola/duckdb-storage/plugins/buckets/api"
 	"github.com/keboola/duckdb-storage/sdk"
+	"github.com/keboola/duckdb-storage/sdk/hostapi"
 	"github.com/keboola/duckdb-storage/sdk/sql"
 )
 
 func list(c *sdk.Context, in api.ListRequest) (api.ListResponse, error) {
 	limit := in.Limit.OrDefault()
-	items, err := sdk.Query[api.Bucket](c, view(sql.New("SELECT * FROM (?) WHERE name > ? ORDER BY name LIMIT ?", schemas, in.PageToken, min(limit+1, sdk.MaxQueryRows))))
+	found, err := describe(c, sql.New("SELECT * FROM (?) WHERE name > ? ORDER BY name LIMIT ?", schemas, in.PageToken, min(limit+1, sdk.MaxQueryRows)))
 	if err != nil {
 		return api.ListResponse{}, err
 	}
-	out := api.ListResponse{Items: items}
-	if len(items) > limit || len(items) == sdk.MaxQueryRows {
-		out.Items = items[:min(limit, sdk.MaxQueryRows-1)]
-		out.NextPageToken = out.Items[len(out.Items)-1].Name
+	out := api.ListResponse{Items: []api.Bucket{}}
+	if len(found) > limit || len(found) == sdk.MaxQueryRows {
+		found = found[:min(limit, sdk.MaxQueryRows-1)]
+		out.NextPageToken = found[len(found)-1].Name
 	}
-	for i := range out.Items {
-		if out.Items[i].SizeBytes, err = size(c, out.Items[i].Name); err != nil {
-			return api.ListResponse{}, err
-		}
+	if err := measure(c, found); err != nil {
+		return api.ListResponse{}, err
+	}
+	for _, b := range found {
+		out.Items = append(out.Items, b.Bucket)
 	}
 	return out, nil
 }
 
 func info(c *sdk.Context, in api.InfoRequest) (api.Detail, error) {
-	name := string(in.Bucket)
-	found, err := sdk.Query[api.Bucket](c, view(sql.New("SELECT * FROM (?) WHERE name = ?", schemas, name)))
+	b, err := find(c, in.Bucket)
 	if err != nil {
 		return api.Detail{}, err
 	}
-	if len(found) == 0 {
-		return api.Detail{}, notFound(in.Bucket)
-	}
-	out := api.Detail{Bucket: found[0], Tables: []api.Object{}}
-	if out.SizeBytes, err = size(c, name); err != nil {
+	measured := []bucket{b}
+	if err := measure(c, measured); err != nil {
 		return api.Detail{}, err
 	}
-	for page := ""; ; {
-		objects, err := sdk.Query[api.Object](c, sql.New(`
-			SELECT name, type FROM (
-				SELECT table_name AS name, 'TABLE' AS type, database_name, schema_name FROM duckdb_tables()
-				UNION ALL SELECT view_name, 'VIEW', database_name, schema_name FROM duckdb_views())
-			WHERE database_name = current_database() AND schema_name = ? AND name > ? ORDER BY name LIMIT ?`, name, page, pageSize))
-		if err != nil {
-			return api.Detail{}, err
-		}
-		out.Tables = append(out.Tables, objects...)
-		if len(objects) < pageSize {
-			return out, nil
-		}
-		page = objects[pageSize-1].Name
+	out := api.Detail{Bucket: measured[0].Bucket}
+	if out.Tables, err = objects(c, measured[0]); err != nil {
+		return api.Detail{}, err
 	}
+	if b.ShareHandle != "" {
+		out.Share, err = shareOf(c, b)
+	}
+	return out, err
+}
+
+// show is a bucket as the API shows it, after a write.
+func show(c *sdk.Context, name sdk.Name) (api.Bucket, error) {
+	b, err := find(c, name)
+	if err != nil {
+		return api.Bucket{}, err
+	}
+	measured := []bucket{b}
+	err = measure(c, measured)
+	return measured[0].Bucket, err
+}
+
+// shareOf tells who links to a shared bucket. Its handle lets any project read the
+// bucket, so only those learn it who could share the bucket themselves.
+func shareOf(c *sdk.Context, b bucket) (*api.ShareDetail, error) {
+	links, err := sdk.Call(c, hostapi.ListLinks, hostapi.ListLinksRequest{Bucket: sdk.Name(b.Name)})
+	if err != nil {
+		return nil, err
+	}
+	out := &api.ShareDetail{Created: b.ShareCreated, LinkedBy: append([]hostapi.Link{}, links.Items...)}
+	if c.Allows("buckets:write") {
+		out.ShareHandle = b.ShareHandle
+	}
+	return out, nil
 }
 
 // pageSize is how many tables one callback asks about.
 const pageSize = 500
 
-// size adds up the tables of a bucket.
-func size(c *sdk.Context, bucket string) (int64, error) {
-	type table struct {
-		Name string `json:"name"`
-	}
-	type sum struct {
-		Bytes int64 `json:"bytes"`
-	}
-	var total int64
-	for page := ""; ; {
-		tables, err := sdk.Query[table](c, sql.New(`SELECT table_name AS name FROM duckdb_tables()
-			WHERE database_name = current_database() AND schema_name = ? AND table_name > ? ORDER BY table_name LIMIT ?`, bucket, page, pageSize))
-		if err != nil || len(tables) == 0 {
-			return total, err
-		}
-		sizes := make([]sql.Statement, len(tables))
-		for i, t := range tables {
-			sizes[i] = sql.SizeOf(sql.Table{Schema: bucket, Name: t.Name})
-		}
-		sums, err := sdk.Query[sum](c, sql.New("SELECT ? AS bytes", sql.Join(" + ", sizes)))
+// objects lists tables and views by name: of a linked bucket those of its source.
+func objects(c *sdk.Context, b bucket) ([]api.Object, error) {
+	all := []api.Object{}
+	for page := ""; b.readable(); {
+		found, err := sdk.Query[api.Object](c, sql.New(`
+			SELECT name, type FROM (
+				SELECT table_name AS name, 'TABLE' AS type, database_name, schema_name FROM duckdb_tables()
+				UNION ALL SELECT view_name, 'VIEW', database_name, schema_name FROM duckdb_views())
+			WHERE database_name = ? AND schema_name = ? AND name > ? ORDER BY name LIMIT ?`, b.Catalog, b.Schema, page, pageSize))
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
-		total += sums[0].Bytes
-		if len(tables) < pageSize {
-			return total, nil
+		all = append(all, found...)
+		if len(found) < pageSize {
+			break
 		}
-		page = tables[len(tables)-1].Name
+		page = found[pageSize-1].Name
 	}
+	return all, nil
 }

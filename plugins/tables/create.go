@@ -19,7 +19,7 @@ func create(_ *sdk.Context, in api.CreateRequest) (sdk.Unit, error) {
 	if err != nil {
 		return sdk.Unit{}, err
 	}
-	unit := sdk.Unit{Answer: view(t, "TABLE"), Events: []sdk.Emission{api.Created.Of(about(t))}}
+	unit := sdk.Unit{Require: []sdk.Precondition{notLinked(t)}, Answer: view(place{table: t, kind: kindTable}), Events: []sdk.Emission{api.Created.Of(about(t))}}
 	ddl := make([]sql.Statement, len(columns))
 	for i, c := range columns {
 		ddl[i] = c.ddl()

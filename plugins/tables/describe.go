@@ -46,8 +46,8 @@ func (s shape) find(name string) (column, bool) {
 // columns selects a table's columns in their order.
 func columns(t sql.Table) sql.Statement {
 	return sql.New(`SELECT i.name, i.type, i."notnull", i.dflt_value, l.length, i.cid
-		FROM ? AS i LEFT JOIN __storage.column_lengths AS l
-		ON l.name = i.name AND ?`, tableInfo(t), ofTable("table_name", t))
+		FROM ? AS i LEFT JOIN ? AS l
+		ON l.name = i.name AND ?`, tableInfo(t), metadata(t, "column_lengths"), ofTable("table_name", t))
 }
 
 // tableInfo lists the columns of a table or view as a part of FROM; one that does
@@ -59,8 +59,8 @@ func tableInfo(t sql.Table) sql.Statement {
 		return sql.New("pragma_table_info(?)", sql.Literal(t.String()))
 	}
 	return sql.New(`(SELECT column_name AS name, data_type AS type, NOT is_nullable AS "notnull", column_default AS dflt_value, column_index AS cid
-		FROM duckdb_columns() WHERE database_name = current_database() AND lower(schema_name) = lower(?) AND lower(table_name) = lower(?)
-		AND NOT EXISTS (SELECT 1 FROM ? LIMIT 0))`, t.Schema, t.Name, t)
+		FROM duckdb_columns() WHERE database_name = ? AND ? AND ?
+		AND NOT EXISTS (SELECT 1 FROM ? LIMIT 0))`, t.Database(), sql.SameName("schema_name", t.Schema), sql.SameName("table_name", t.Name), t)
 }
 
 // describe looks a table or view up, or returns ErrBucketNotFound or
@@ -71,7 +71,7 @@ func describe(c *sdk.Context, t sql.Table) (shape, error) {
 			coalesce(m.primary_key, []) AS primary_key, coalesce(m.is_typed, true) AS is_typed
 		FROM (SELECT 1) LEFT JOIN __storage.tables AS m ON ?`, columns(t), ofTable("name", t)))
 	if err != nil {
-		return shape{}, missing(t, err)
+		return shape{}, missing(c, t, err)
 	}
 	return found[0], nil
 }
@@ -81,20 +81,30 @@ func describe(c *sdk.Context, t sql.Table) (shape, error) {
 func look(c *sdk.Context, t sql.Table) (shape, error) {
 	columns, err := sdk.Query[column](c, sql.New("SELECT name, type FROM ? ORDER BY cid", tableInfo(t)))
 	if err != nil {
-		return shape{}, missing(t, err)
+		return shape{}, missing(c, t, err)
 	}
 	return shape{Columns: columns}, nil
 }
 
-// missing says in the API's words which part of a name does not exist.
-func missing(t sql.Table, err error) error {
+// missing says in the API's words what does not exist: the bucket, the table, or what a
+// view of the one or the other reads.
+func missing(c *sdk.Context, t sql.Table, err error) error {
+	if !errors.Is(err, sdk.ErrBucketNotFound) && !errors.Is(err, sdk.ErrTableNotFound) {
+		return err
+	}
+	p, failed := find(c, t)
 	switch {
+	case failed != nil:
+		return failed
+	case p.link != nil:
+		return p.notInSource()
+	case p.kind == kindView:
+		return sdk.ErrTableNotFound.Errorf("view %q of bucket %q cannot be read: %v", t.Name, t.Schema, err).With("bucket", t.Schema).With("table", t.Name)
 	case errors.Is(err, sdk.ErrBucketNotFound):
 		return sdk.ErrBucketNotFound.Errorf("bucket %q does not exist", t.Schema).With("bucket", t.Schema)
-	case errors.Is(err, sdk.ErrTableNotFound):
+	default:
 		return sdk.ErrTableNotFound.Errorf("table %q does not exist in bucket %q", t.Name, t.Schema).With("bucket", t.Schema).With("table", t.Name)
 	}
-	return err
 }
 
 // unchanged fails a Unit when the columns or the key are no longer what the
@@ -121,24 +131,16 @@ func changed(t sql.Table) *sdk.Error {
 	return sdk.ErrConflict.Errorf("table %q changed while the request was prepared; repeat it", t.Name).Retry()
 }
 
-// kindOf tells a view from a table. It returns TABLE for what does not exist.
-func kindOf(c *sdk.Context, t sql.Table) (string, error) {
-	type found struct {
-		Name string `json:"name"`
+// view selects one table as the API shows it. What it is made of is in the source of a
+// linked one; its rows are read as every client reads them.
+func view(p place) sql.Statement {
+	t, origin := p.table, p.origin()
+	size, source := sql.New("0"), sql.New("NULL")
+	if p.kind == kindTable {
+		size = sql.SizeOf(origin)
 	}
-	views, err := sdk.Query[found](c, sql.New(`SELECT view_name AS name FROM duckdb_views()
-		WHERE database_name = current_database() AND lower(schema_name) = lower(?) AND lower(view_name) = lower(?)`, t.Schema, t.Name))
-	if err != nil || len(views) == 0 {
-		return "TABLE", err
-	}
-	return "VIEW", nil
-}
-
-// view selects one table as the API shows it.
-func view(t sql.Table, kind string) sql.Statement {
-	size := sql.New("0")
-	if kind == "TABLE" {
-		size = sql.SizeOf(t)
+	if p.link != nil {
+		source = sql.New(`{"projectId": ?, bucket: ?, name: ?}`, p.link.Project, origin.Schema, origin.Name)
 	}
 	return sql.New(`
 		SELECT ? AS name, ? AS bucket, ? AS type,
@@ -155,9 +157,10 @@ func view(t sql.Table, kind string) sql.Statement {
 			strftime(m.created, '%Y-%m-%dT%H:%M:%SZ') AS created,
 			strftime(m.last_import, '%Y-%m-%dT%H:%M:%SZ') AS "lastImportDate",
 			false AS "isAlias",
-			coalesce(m.is_typed, true) AS "isTyped"
-		FROM (SELECT 1) LEFT JOIN __storage.tables AS m ON ?`,
-		t.Name, t.Schema, kind, columns(t), t, size, ofTable("name", t))
+			coalesce(m.is_typed, true) AS "isTyped",
+			? AS "sourceTable"
+		FROM (SELECT 1) LEFT JOIN ? AS m ON ?`,
+		t.Name, t.Schema, p.kind, columns(origin), t, size, source, metadata(origin, "tables"), ofTable("name", origin))
 }
 
 // pick returns the named columns in the order of the names, or all for none.
@@ -182,14 +185,29 @@ func pick(t sql.Table, s shape, names []string) ([]column, error) {
 }
 
 func info(c *sdk.Context, in api.TableRequest) (api.Table, error) {
-	t := tableOf(in)
-	kind, err := kindOf(c, t)
+	p, err := find(c, tableOf(in))
 	if err != nil {
 		return api.Table{}, err
 	}
-	found, err := sdk.Query[api.Table](c, view(t, kind))
+	if p, err = p.resolve(c); err != nil {
+		return api.Table{}, err
+	}
+	found, err := sdk.Query[api.Table](c, view(p))
+	if err != nil && p.kind == kindView && isBroken(err) {
+		return broken(p, err), nil
+	}
 	if err != nil {
-		return api.Table{}, missing(t, err)
+		return api.Table{}, missing(c, p.table, err)
 	}
 	return found[0], nil
+}
+
+// isBroken reports whether a view cannot be read because of what it reads.
+func isBroken(err error) bool {
+	return errors.Is(err, sdk.ErrTableNotFound) || errors.Is(err, sdk.ErrBucketNotFound) || errors.Is(err, sdk.ErrSQL)
+}
+
+// broken is what there is to show of a table or view that cannot be read.
+func broken(p place, err error) api.Table {
+	return api.Table{Name: p.table.Name, Bucket: p.table.Schema, Type: p.kind, Columns: []api.Column{}, PrimaryKey: []string{}, ReadError: err.Error()}
 }

@@ -8,19 +8,23 @@ import (
 
 func drop(c *sdk.Context, in api.TableRequest) (sdk.Unit, error) {
 	t := tableOf(in)
-	if _, err := look(c, t); err != nil {
-		return sdk.Unit{}, err
-	}
-	kind, err := kindOf(c, t)
+	p, err := find(c, t)
 	if err != nil {
 		return sdk.Unit{}, err
 	}
-	statement := sql.New("DROP TABLE ?", t)
-	if kind == "VIEW" {
-		statement = sql.New("DROP VIEW ?", t)
+	if err := p.mayWrite(); err != nil {
+		return sdk.Unit{}, err
+	}
+	statement := sql.New("DROP VIEW ?", t) // one whose table is gone, too
+	if p.kind == kindTable {
+		if _, err := look(c, t); err != nil {
+			return sdk.Unit{}, err
+		}
+		statement = sql.New("DROP TABLE ?", t)
 	}
 	return sdk.Unit{
-		Do:     append([]sql.Statement{statement}, forget(t)...),
-		Events: []sdk.Emission{api.Dropped.Of(about(t))},
+		Require: []sdk.Precondition{notLinked(t)},
+		Do:      append([]sql.Statement{statement}, forget(t)...),
+		Events:  []sdk.Emission{api.Dropped.Of(about(t))},
 	}, nil
 }

@@ -26,11 +26,14 @@ func importFile(c *sdk.Context, in api.ImportRequest) (sdk.Unit, error) {
 	if err := checkCSV(&in.CSV); err != nil {
 		return sdk.Unit{}, err
 	}
-	kind, err := kindOf(c, t)
+	p, err := find(c, t)
 	if err != nil {
 		return sdk.Unit{}, err
 	}
-	if kind == "VIEW" {
+	if err := p.mayWrite(); err != nil {
+		return sdk.Unit{}, err
+	}
+	if p.kind == kindView {
 		return sdk.Unit{}, sdk.ErrInvalid.Errorf("%q is a view; rows are imported into tables", t.Name)
 	}
 	s, err := describe(c, t)

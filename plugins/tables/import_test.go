@@ -280,7 +280,7 @@ func TestImportRefusesFile(t *testing.T) {
 func TestImportRefusesViews(t *testing.T) {
 	t.Parallel()
 	h := sdktest.New(t, plugin())
-	h.OnQuery(isView, object{"name": "orders"})
+	h.OnQuery(isView, object{"view": "orders"})
 	if err := sdktest.Invoke(h, api.Import, api.ImportRequest{TableRequest: ofOrders, FileID: "7"}).Err(); !errors.Is(err, sdk.ErrInvalid) {
 		t.Errorf("a view: %v", err)
 	}

@@ -1,8 +1,12 @@
 package tables
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
 
 	"github.com/keboola/duckdb-storage/plugins/tables/api"
 	"github.com/keboola/duckdb-storage/sdk"
@@ -14,6 +18,11 @@ type object struct {
 	Bucket string `json:"bucket"`
 	Name   string `json:"name"`
 	Type   string `json:"type"`
+	Link   *link  `json:"link"` // of its bucket, or nil
+}
+
+func (o object) place() place {
+	return place{table: sql.Table{Schema: o.Bucket, Name: o.Name}, kind: o.Type, link: o.Link, linked: o.Name}
 }
 
 func list(c *sdk.Context, in api.ListRequest) (api.ListResponse, error) {
@@ -28,11 +37,12 @@ func list(c *sdk.Context, in api.ListRequest) (api.ListResponse, error) {
 	}
 	// One more than asked for tells whether there is another page.
 	objects, err := sdk.Query[object](c, sql.New(`
-		SELECT schema_name AS bucket, name, type FROM (
+		SELECT schema_name AS bucket, name, type, CASE WHEN l.bucket IS NOT NULL THEN l END AS link FROM (
 			SELECT database_name, schema_name, table_name AS name, 'TABLE' AS type, internal FROM duckdb_tables()
 			UNION ALL SELECT database_name, schema_name, view_name, 'VIEW', internal FROM duckdb_views())
+		LEFT JOIN __storage.links AS l ON l.bucket = schema_name
 		WHERE database_name = current_database() AND NOT internal AND NOT starts_with(schema_name, ?) AND ?
-			AND (schema_name, name) > (?, ?) ORDER BY ALL LIMIT ?`,
+			AND (schema_name, name) > (?, ?) ORDER BY bucket, name LIMIT ?`,
 		sdk.MetadataPrefix, bucket, after.Bucket, after.Name, min(limit+1, sdk.MaxQueryRows)))
 	if err != nil {
 		return api.ListResponse{}, err
@@ -42,28 +52,72 @@ func list(c *sdk.Context, in api.ListRequest) (api.ListResponse, error) {
 		objects = objects[:min(limit, sdk.MaxQueryRows-1)]
 		out.NextPageToken = writeToken(objects[len(objects)-1])
 	}
-	for len(objects) > 0 {
-		n := min(len(objects), listChunk)
-		items, err := views(c, objects[:n])
+	places, err := placesOf(c, objects)
+	if err != nil {
+		return api.ListResponse{}, err
+	}
+	for chunk := range slices.Chunk(places, listChunk) {
+		items, err := views(c, chunk)
 		if err != nil {
 			return api.ListResponse{}, err
 		}
 		out.Items = append(out.Items, items...)
-		objects = objects[n:]
 	}
 	return out, nil
+}
+
+// placesOf are the places of a page, without what is linked and not to be had.
+func placesOf(c *sdk.Context, objects []object) ([]place, error) {
+	var own, linked []place
+	for _, o := range objects {
+		if o.Link == nil {
+			own = append(own, o.place())
+		} else {
+			linked = append(linked, o.place())
+		}
+	}
+	if len(linked) == 0 {
+		return own, nil
+	}
+	linked, err := resolveAll(c, linked)
+	all := slices.Concat(own, linked)
+	slices.SortFunc(all, func(a, b place) int {
+		return cmp.Or(strings.Compare(a.table.Schema, b.table.Schema), strings.Compare(a.table.Name, b.table.Name))
+	})
+	return all, err
 }
 
 // listChunk keeps the descriptions of wide tables below what a callback returns.
 const listChunk = 50
 
-// views describes several tables in one query.
-func views(c *sdk.Context, objects []object) ([]api.Table, error) {
-	parts := make([]sql.Statement, len(objects))
-	for i, o := range objects {
-		parts[i] = view(sql.Table{Schema: o.Bucket, Name: o.Name}, o.Type)
+// views describes several tables in one query. One of them that cannot be read does not
+// hide the others.
+func views(c *sdk.Context, places []place) ([]api.Table, error) {
+	parts := make([]sql.Statement, len(places))
+	for i, p := range places {
+		parts[i] = view(p)
 	}
-	return sdk.Query[api.Table](c, sql.Join(" UNION ALL ", parts))
+	items, err := sdk.Query[api.Table](c, sql.Join(" UNION ALL ", parts))
+	switch {
+	case err == nil || !isBroken(err) && !errors.Is(err, sdk.ErrDenied):
+		return items, err
+	case len(places) > 1:
+		return halves(c, places)
+	case places[0].kind == kindTable && isBroken(err): // it was dropped meanwhile
+		return nil, nil
+	}
+	return []api.Table{broken(places[0], err)}, nil
+}
+
+// halves looks for what cannot be read.
+func halves(c *sdk.Context, places []place) ([]api.Table, error) {
+	half := len(places) / 2
+	first, err := views(c, places[:half])
+	if err != nil {
+		return nil, err
+	}
+	second, err := views(c, places[half:])
+	return append(first, second...), err
 }
 
 // A page token is the last object of the page before.

@@ -45,7 +45,7 @@ func newLoad(t sql.Table, s shape, src source) load {
 func refill(t sql.Table, s shape, src source) sdk.Unit {
 	l := newLoad(t, s, src)
 	do := append([]sql.Statement{sql.New("DELETE FROM ?", t)}, l.into(t)...)
-	return l.unit(sdk.Unit{Require: []sdk.Precondition{unchanged(t, s)}, Do: do})
+	return l.unit(sdk.Unit{Require: []sdk.Precondition{notLinked(t), unchanged(t, s)}, Do: do})
 }
 
 // replace fills a new table outside of the project's turn and gives it the place
@@ -58,7 +58,7 @@ func replace(old replaceable, s shape, src source) sdk.Unit {
 	return l.unit(sdk.Unit{
 		Lock:    "table " + old.table.String(),
 		Stage:   stage,
-		Require: []sdk.Precondition{unchanged(old.table, s), old.stillReplaceable()},
+		Require: []sdk.Precondition{notLinked(old.table), unchanged(old.table, s), old.stillReplaceable()},
 		Do:      []sql.Statement{sql.New("DROP TABLE ?", old.table), sql.New("ALTER TABLE ? RENAME TO ?", fresh, sql.Name(old.table.Name))},
 	})
 }

@@ -42,11 +42,11 @@ func findReplaceable(c *sdk.Context, t sql.Table, s shape) (*replaceable, error)
 // that say otherwise only make an import wait for its turn.
 func plain(t sql.Table) sql.Statement {
 	return sql.New(`SELECT schema_name, table_name FROM duckdb_tables() AS t
-		WHERE database_name = current_database() AND lower(schema_name) = lower(?) AND lower(table_name) = lower(?)
+		WHERE database_name = current_database() AND ? AND ?
 		AND comment IS NULL AND index_count = 0 AND NOT regexp_matches(sql, '\b(GENERATED|COLLATE)\b')
 		AND NOT EXISTS (SELECT 1 FROM duckdb_constraints() AS c WHERE c.database_oid = t.database_oid AND c.table_oid = t.table_oid AND constraint_type <> 'NOT NULL')
 		AND NOT EXISTS (SELECT 1 FROM duckdb_columns() AS c WHERE c.database_oid = t.database_oid AND c.table_oid = t.table_oid AND c.comment IS NOT NULL)`,
-		t.Schema, t.Name)
+		sql.SameName("schema_name", t.Schema), sql.SameName("table_name", t.Name))
 }
 
 // stillReplaceable fails a Unit if the table has got more than columns meanwhile.

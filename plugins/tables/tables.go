@@ -44,10 +44,14 @@ func tableOf(r api.TableRequest) sql.Table {
 	return sql.Table{Schema: string(r.Schema), Name: string(r.Table)}
 }
 
-// ofTable selects the metadata rows of a table by the column that holds its
-// name; DuckDB ignores case in names.
+// metadata is a table of the host beside the table that it tells of.
+func metadata(t sql.Table, name string) sql.Table {
+	return sql.Table{Catalog: t.Catalog, Schema: "__storage", Name: name}
+}
+
+// ofTable selects the metadata rows of a table by the column that holds its name.
 func ofTable(name sql.Name, t sql.Table) sql.Statement {
-	return sql.New("lower(bucket) = lower(?) AND lower(?) = lower(?)", t.Schema, name, t.Name)
+	return sql.New("? AND ?", sql.SameName("bucket", t.Schema), sql.SameName(name, t.Name))
 }
 
 // about is what an event says of the table.

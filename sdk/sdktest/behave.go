@@ -145,7 +145,7 @@ func (b *behaviour) request(command, payload string) *pluginv1.InvokeRequest {
 	return &pluginv1.InvokeRequest{
 		Command: command, Payload: []byte(payload), CallToken: fmt.Sprintf("call-%d", b.calls.Add(1)), RequestId: "conform",
 		Accept: "application/json", Target: &pluginv1.Target{Project: "demo", Branch: "default"},
-		Principal: &pluginv1.Principal{Subject: "project:demo", Project: "demo"},
+		Principal: &pluginv1.Principal{Subject: "project:demo", Project: "demo", Permissions: sdk.LevelAdmin.Names()},
 	}
 }
 

@@ -18,7 +18,7 @@ var (
 	constraint    = regexp.MustCompile(`^\s*(=|!=|>|<|>=|<=|~>)?\s*\d+(\.\d+){0,2}(-[0-9A-Za-z.-]+)?\s*$`)
 	pluginName    = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
 	operation     = regexp.MustCompile(`^[A-Z][A-Za-z0-9]*$`)
-	permission    = regexp.MustCompile(`^(admin|any|[a-z][a-z0-9-]*:(read|write))$`)
+	permission    = regexp.MustCompile(`^(admin|any|[a-z][a-z0-9-]*:(read|write|admin))$`)
 	pathParameter = regexp.MustCompile(`\{([^}]*)\}`)
 
 	// The host fills these itself.
@@ -78,7 +78,7 @@ func relationFaults(d *pluginv1.DescribeResponse) (out []string) {
 	needs := d.GetNeedsPermissions()
 	for i, n := range needs {
 		if !permission.MatchString(n) || n == sdk.AnyKey {
-			out = append(out, fmt.Sprintf("it needs %q, which is neither area:read, area:write nor admin", n))
+			out = append(out, fmt.Sprintf("it needs %q, which is neither area:read, area:write, area:admin nor admin", n))
 		}
 		if strings.HasPrefix(n, d.GetName()+":") {
 			out = append(out, fmt.Sprintf("it needs %s, which is its own area", n))
@@ -170,7 +170,7 @@ func faults(plugin string, c *pluginv1.Command) (out []string) {
 	name, own := strings.CutPrefix(c.GetName(), plugin+".")
 	fault(!own || !operation.MatchString(name), "the name is not %s.Operation", plugin)
 	fault(c.GetSummary() == "", "has no summary")
-	fault(!permission.MatchString(c.GetPermission()), "permission %q is neither area:read, area:write, admin nor any", c.GetPermission())
+	fault(!permission.MatchString(c.GetPermission()), "permission %q is neither area:read, area:write, area:admin, admin nor any", c.GetPermission())
 	_, err := compile(c.GetInputSchema())
 	fault(err != nil, "input schema: %v", err)
 	if c.GetOutputSchema() != nil {

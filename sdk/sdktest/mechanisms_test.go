@@ -192,15 +192,28 @@ func TestPrincipal(t *testing.T) {
 		if c.Admin() {
 			got += " as admin"
 		}
+		if c.KeyBranch() != "" {
+			got += " bound to " + c.KeyBranch()
+		}
+		for _, permission := range []string{"a:read", "a:write", "a:admin", sdk.AdminOnly} {
+			if c.Allows(permission) {
+				got += " " + permission
+			}
+		}
 		return output{}, nil
 	}))
 	sdktest.Invoke(h, probe, input{})
-	if want := "project:demo demo demo default "; got != want {
+	if want := "project:demo demo demo default  a:read a:write a:admin"; got != want {
 		t.Errorf("by default it is %q, want %q", got, want)
+	}
+	h.Level, h.Bound = sdk.LevelRead, "7"
+	sdktest.Invoke(h, probe, input{})
+	if want := "project:demo demo demo default  bound to 7 a:read"; got != want {
+		t.Errorf("as a reader it is %q, want %q", got, want)
 	}
 	h.Admin, h.Subject, h.Project, h.Branch, h.RunID = true, "admin", "7", "9", "run-1"
 	sdktest.Invoke(h, probe, input{})
-	if want := "admin  7 9 run-1 as admin"; got != want {
+	if want := "admin  7 9 run-1 as admin a:read a:write a:admin admin"; got != want {
 		t.Errorf("it is %q, want %q", got, want)
 	}
 }

@@ -66,6 +66,8 @@ type Host struct {
 	Branch  string          // default "default"
 	Subject string          // name of the key that asks; default "project:demo"
 	Admin   bool            // the admin key asks
+	Level   sdk.Level       // of a project's key; default sdk.LevelAdmin
+	Bound   string          // the one branch that the key opens; default every one
 	RunID   string          // of the job run at Keboola
 	Accept  string          // media type of the answer; default application/json
 
@@ -84,7 +86,7 @@ type Host struct {
 // that no callback asked for.
 func New(t testing.TB, p *sdk.Plugin) *Host {
 	h := &Host{
-		Context: t.Context(), Project: "demo", Branch: "default", Subject: "project:demo", Accept: "application/json",
+		Context: t.Context(), Project: "demo", Branch: "default", Subject: "project:demo", Level: sdk.LevelAdmin, Accept: "application/json",
 		t: t, plugin: p, commands: map[string]*pluginv1.Command{},
 	}
 	for _, c := range p.Describe().GetCommands() {
@@ -152,7 +154,7 @@ const requestID = "test"
 func (h *Host) request(command string, input json.RawMessage, token string) *pluginv1.InvokeRequest {
 	principal := &pluginv1.Principal{Subject: h.Subject, Admin: h.Admin}
 	if !h.Admin {
-		principal.Project = h.Project
+		principal.Project, principal.Permissions, principal.Branch = h.Project, h.Level.Names(), h.Bound
 	}
 	return &pluginv1.InvokeRequest{
 		Command: command, Payload: input, CallToken: token, RequestId: requestID, RunId: h.RunID, Accept: h.Accept,

@@ -15,7 +15,7 @@ const blockBytes = 65536
 func SizeOf(t Table) Statement {
 	if strings.Contains(t.Schema+t.Name, `"`) {
 		return New(`(SELECT estimated_size * column_count * 8 FROM duckdb_tables()
-			WHERE database_name = current_database() AND lower(schema_name) = lower(?) AND lower(table_name) = lower(?))`, t.Schema, t.Name)
+			WHERE database_name = ? AND ? AND ?)`, t.Database(), SameName("schema_name", t.Schema), SameName("table_name", t.Name))
 	}
 	return New(`(SELECT count(DISTINCT block) FILTER (block >= 0) * ? + coalesce(sum(
 			CASE segment_type WHEN 'VARCHAR' THEN 16 ELSE 8 END * count) FILTER (NOT persistent AND segment_type <> 'VALIDITY'), 0)::BIGINT

@@ -46,11 +46,31 @@ type Elapsed uint32
 // Name is an identifier: a schema, table or column. It is always quoted.
 type Name string
 
-// Table is the two-part name of a table or view.
-type Table struct{ Schema, Name string }
+// Table is the name of a table or view.
+type Table struct {
+	// Catalog is that of another project, whose bucket is linked. Empty, as almost
+	// always, is the catalog of the request; such a name keeps its meaning when the file
+	// becomes a branch.
+	Catalog      string
+	Schema, Name string
+}
 
-// String returns the quoted two-part name.
-func (t Table) String() string { return quoteName(t.Schema) + "." + quoteName(t.Name) }
+// String returns the quoted name, of three parts or two.
+func (t Table) String() string {
+	name := quoteName(t.Schema) + "." + quoteName(t.Name)
+	if t.Catalog == "" {
+		return name
+	}
+	return quoteName(t.Catalog) + "." + name
+}
+
+// Database is what DuckDB's catalog functions call the table's catalog: an expression.
+func (t Table) Database() Statement {
+	if t.Catalog == "" {
+		return New("current_database()")
+	}
+	return New("?", t.Catalog)
+}
 
 // Literal is text that must stand in the statement itself because DuckDB binds
 // no parameter there: options, defaults, paths.

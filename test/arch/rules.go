@@ -128,7 +128,7 @@ var imports = []importRule{
 	},
 	{
 		name: "the end-to-end tests know HTTP only", reason: "they must find what a client finds",
-		who:   []string{"test/demo", "test/e2e", "test/crash", "test/faults", "sdk/sdktest/service"},
+		who:   []string{"test/demo", "test/e2e", "test/crash", "test/faults", "test/sharing", "sdk/sdktest/service"},
 		never: []string{"./core/...", "./plugins/...", "./sdk", "./sdk/sql", "./sdk/manual", "./sdk/proto/...", "./sdk/internal/...", "./sdk/sdktest"}, tests: true,
 	},
 }

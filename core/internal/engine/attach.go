@@ -92,8 +92,8 @@ func (e *Engine) enter(ctx context.Context, cat Catalog) (*cell, error) {
 // one. It returns a channel instead that closes when the cell of one of them is
 // gone. The caller holds e.mu.
 func (e *Engine) home(cat Catalog) (*cell, <-chan struct{}) {
-	// Links change only together with closing the cells that they concern. So an
-	// open cell holds exactly the group of its members.
+	// A new link closes the open cells that do not hold all of its group. So an open
+	// cell holds the group of each of its members, and those that have parted since.
 	if c := e.homes[cat.Alias]; c != nil && c.gone == nil {
 		return c, nil
 	}
@@ -213,6 +213,7 @@ func (e *Engine) attach(ctx context.Context, a *attachment, create bool) {
 		delete(e.broken, a.cat.Alias)
 		e.counts.Attaches++
 		e.counts.AttachTime += time.Since(start)
+		a.cell.epoch.Store(e.counts.Attaches)
 	}
 	e.mu.Unlock()
 	close(a.ready)

@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/keboola/duckdb-storage/core/internal/disk"
+	"github.com/keboola/duckdb-storage/core/internal/gate"
 	"github.com/keboola/duckdb-storage/sdk/sql"
 )
 
@@ -52,6 +53,7 @@ type cell struct {
 	settings sync.Mutex
 
 	writes atomic.Uint64 // see Relieve
+	epoch  atomic.Uint64 // see Session.Epoch
 
 	// Guarded by Engine.mu.
 	attached map[string]*attachment // by alias; those that are being attached too
@@ -110,8 +112,13 @@ func (c *cell) open(ctx context.Context, cfg Config, memory int64, extra []sql.S
 		sql.New("SET enable_external_access = false"),
 		// For the division of the memory, for Session.Unordered, for Progress.
 		sql.New("SET allowed_configs = ['memory_limit', 'preserve_insertion_order', 'enable_progress_bar', 'enable_progress_bar_print']"),
+		// The plan as it is before it is optimised names all that a statement reads.
+		sql.New("SET GLOBAL explain_output = 'all'"),
 		sql.New("SET lock_configuration = true"),
 	)
+	if !c.small() {
+		settings = append(settings, gate.Views()...)
+	}
 	for _, s := range settings {
 		if _, err := db.ExecContext(ctx, s.SQL()); err != nil {
 			db.Close()

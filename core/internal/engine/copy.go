@@ -31,7 +31,8 @@ const checkpointWait = 10 * time.Second
 // changed; ctx stops it.
 func (e *Engine) Copy(ctx context.Context, from, to Catalog) error {
 	e.mu.Lock()
-	linked := e.groups.together(from, to)
+	home := e.homes[from.Alias]
+	linked := e.groups.together(from, to) || home != nil && home == e.homes[to.Alias] // or they were
 	e.mu.Unlock()
 	if linked {
 		return sdk.ErrInvalid.Errorf("catalog %q is linked with %q already; link a copy after it is made", to.Alias, from.Alias)

@@ -70,7 +70,9 @@ type Engine struct {
 	groups groups
 	broken map[string]verdict // by alias
 	counts Stats              // the counters in it
-	closed bool
+	// builtin is read by the first statement of a user.
+	builtin builtin
+	closed  bool
 
 	unbalanced chan struct{}  // wakes balance
 	stop       chan struct{}  // closed by Close
@@ -157,7 +159,7 @@ func (e *Engine) Drop(ctx context.Context, cat Catalog) error {
 	if err != nil {
 		return err
 	}
-	dropped := sdk.ErrNotFound.Errorf("catalog %q was dropped while the request ran", cat.Alias)
+	dropped := sdk.ErrProjectNotFound.Errorf("the project was dropped while the request ran")
 	e.mu.Lock()
 	if a := cells[0].attached[cat.Alias]; a != nil {
 		a.cancel(dropped)

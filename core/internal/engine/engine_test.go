@@ -142,7 +142,7 @@ func TestDropEndsSessionsAndRemovesTheFile(t *testing.T) {
 	if err := f.Drop(t.Context(), f.main); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-running; !errors.Is(err, sdk.ErrNotFound) {
+	if err := <-running; !errors.Is(err, sdk.ErrProjectNotFound) {
 		t.Errorf("running statement: got %v", err)
 	}
 	left, err := filepath.Glob(f.main.Path + "*")
@@ -154,6 +154,20 @@ func TestDropEndsSessionsAndRemovesTheFile(t *testing.T) {
 	}
 	if err := f.Drop(t.Context(), f.main); err != nil {
 		t.Errorf("second drop: %v", err)
+	}
+}
+
+// A session that ended without its holder, and took its cell along, opens no other.
+func TestBesideASessionThatHasEnded(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	s := f.session(t)
+	defer s.Close()
+	if err := f.Drop(t.Context(), f.main); err != nil {
+		t.Fatal(err)
+	}
+	if beside, err := s.Beside(); !errors.Is(err, sdk.ErrProjectNotFound) {
+		t.Errorf("got %v, %v", beside, err)
 	}
 }
 

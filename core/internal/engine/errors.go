@@ -61,10 +61,16 @@ func classify(ctx context.Context, err error) error {
 		broken.Retryable = false
 		return broken
 	}
+	if missingCatalog.MatchString(message) {
+		return sdk.ErrUnavailable.Errorf("the database of the project that this bucket is linked from cannot be opened now; everything else of this project is served")
+	}
 	switch de.Type {
 	case duckdb.ErrorTypeTransaction:
 		if strings.Contains(message, "Attempting to write to database") {
 			return sdk.ErrDenied.Errorf("a statement may write to the project's own catalog only")
+		}
+		if strings.Contains(message, "launched in read-only mode") {
+			return sdk.ErrDenied.Errorf("a read changes nothing, so it may neither write nor advance a sequence; use nextval in an INSERT or UPDATE")
 		}
 		return sdk.ErrConflict.Errorf("another write changed the same data: %s", message).Retry()
 	case duckdb.ErrorTypeCatalog:
@@ -118,10 +124,13 @@ func plainMessage(msg string) string {
 }
 
 var (
-	missingTable  = regexp.MustCompile(`^Table with name "?(.+?)"? does not exist`)
-	missingSchema = regexp.MustCompile(`(?:schema|^Schema with name) "?(.+?)"? does not exist`)
-	existingTable = regexp.MustCompile(`^(?:Table|View) with name .* already exists`)
-	notNull       = regexp.MustCompile(`^NOT NULL constraint failed: .*\.([^.]+)$`)
+	// missingCatalog is said of a project's own name for its catalog, which only a
+	// linked view has.
+	missingCatalog = regexp.MustCompile(`^Catalog "project_[A-Za-z0-9_-]+" does not exist`)
+	missingTable   = regexp.MustCompile(`^Table with name "?(.+?)"? does not exist`)
+	missingSchema  = regexp.MustCompile(`(?:schema|^Schema with name) "?(.+?)"? does not exist`)
+	existingTable  = regexp.MustCompile(`^(?:Table|View) with name .* already exists`)
+	notNull        = regexp.MustCompile(`^NOT NULL constraint failed: .*\.([^.]+)$`)
 )
 
 // memoryError leaves out DuckDB's advice, which is for whoever may change settings.

@@ -10,7 +10,8 @@ import (
 )
 
 // groups holds the links between catalogs. Those that are linked, directly or
-// through others, are a group and live in one cell.
+// through others, are a group and live in one cell. The cell may have others, too,
+// which were of the group when it opened.
 type groups struct {
 	catalogs map[string]Catalog         // that have a link, by alias
 	links    map[string]map[string]bool // both ways
@@ -71,27 +72,15 @@ func (g groups) remove(alias string) {
 //
 // What is open moves: running sessions may go on for 10 seconds or until ctx ends,
 // and then end with an error that can be retried; new ones wait meanwhile. So the
-// caller must have no session open. If nothing is open, or both are together
+// caller must have no session open. If nothing is open, or both are in one cell
 // already, it costs microseconds. It returns Cancelled if ctx ended before there
 // was anything to undo; after any other error the link holds.
 func (e *Engine) Link(ctx context.Context, a, b Catalog) error {
 	if a.Small || b.Small || a.Alias == b.Alias {
 		return sdk.ErrInvalid.Errorf("catalogs %q and %q cannot be linked", a.Alias, b.Alias)
 	}
-	return e.regroup(ctx, a, b, func() { e.groups.add(a, b) })
-}
-
-// Unlink undoes Link. The catalogs part unless another link keeps them together;
-// then sessions may end first, as with Link. Without a link nothing happens.
-func (e *Engine) Unlink(ctx context.Context, a, b Catalog) error {
-	return e.regroup(ctx, a, b, func() { e.groups.cut(a.Alias, b.Alias) })
-}
-
-// regroup changes the links of two catalogs and, if that joins or parts them,
-// closes the cells of their groups.
-func (e *Engine) regroup(ctx context.Context, a, b Catalog, change func()) error {
 	for {
-		cells, wait := e.tryRegroup(a, b, change)
+		cells, wait := e.tryLink(a, b)
 		if wait == nil {
 			return e.empty(ctx, cells, errMoved, func() error { return nil })
 		}
@@ -103,30 +92,52 @@ func (e *Engine) regroup(ctx context.Context, a, b Catalog, change func()) error
 	}
 }
 
-// tryRegroup changes the links unless a cell that they concern is going away: what
-// that waits for may depend on the groups as they are. It returns the open cells
-// whose members are no longer a group, marked as going away.
-func (e *Engine) tryRegroup(a, b Catalog, change func()) ([]*cell, <-chan struct{}) {
+// tryLink adds a link unless a cell that it concerns is going away: what that waits for
+// may depend on the groups as they are. It returns the open cells that must close
+// because none of them has the whole group, marked as going away.
+func (e *Engine) tryLink(a, b Catalog) ([]*cell, <-chan struct{}) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	var concerned []*cell
+	var open []*cell
 	for _, m := range append(e.groups.of(a), e.groups.of(b)...) {
 		c := e.homes[m.Alias]
-		if c == nil || slices.Contains(concerned, c) {
+		if c == nil || slices.Contains(open, c) {
 			continue
 		}
 		if c.gone != nil {
 			return nil, c.gone
 		}
-		concerned = append(concerned, c)
+		open = append(open, c)
 	}
-	before := e.groups.together(a, b)
-	change()
-	if e.groups.together(a, b) == before {
+	e.groups.add(a, b)
+	if len(open) == 0 || len(open) == 1 && open[0].holds(e.groups.of(a)) {
 		return nil, nil
 	}
-	for _, c := range concerned {
+	for _, c := range open {
 		c.gone = make(chan struct{})
 	}
-	return concerned, nil
+	return open, nil
+}
+
+// holds reports whether all of the catalogs are members of the cell.
+func (c *cell) holds(catalogs []Catalog) bool {
+	return !slices.ContainsFunc(catalogs, func(cat Catalog) bool {
+		return !slices.ContainsFunc(c.members, func(m Catalog) bool { return m.Alias == cat.Alias })
+	})
+}
+
+// Linked reports whether two catalogs live in one cell because of links, or will.
+func (e *Engine) Linked(a, b Catalog) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.groups.together(a, b)
+}
+
+// Unlink undoes Link. It disturbs nobody: catalogs that share an open cell part when
+// that closes by itself, because nobody uses it, to move or to be opened anew. Until
+// then each can still be read from the other. Without a link nothing happens.
+func (e *Engine) Unlink(a, b Catalog) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.groups.cut(a.Alias, b.Alias)
 }

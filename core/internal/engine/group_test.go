@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,12 +22,7 @@ func (p projects) link(t *testing.T, a, b string) {
 	}
 }
 
-func (p projects) unlink(t *testing.T, a, b string) {
-	t.Helper()
-	if err := p.Unlink(t.Context(), p.catalog(a), p.catalog(b)); err != nil {
-		t.Fatal(err)
-	}
-}
+func (p projects) unlink(a, b string) { p.Unlink(p.catalog(a), p.catalog(b)) }
 
 // view makes a view in one project that reads the table of another.
 func (p projects) view(t *testing.T, in, of string) {
@@ -91,12 +87,62 @@ func TestLinkedViewIsLive(t *testing.T) {
 	}
 	again.wantCount(t, "1", "v2", `{"n":2}`)
 
-	again.unlink(t, "1", "2")
-	if got, err := again.count(t.Context(), "1", "v2"); err == nil {
-		t.Errorf("without the link it reads %s", got)
+	again.unlink("1", "2")
+	again.wantCount(t, "1", "v2", `{"n":2}`) // until the cell closes by itself
+	if err := again.Reopen(t.Context(), again.catalog("2")); err != nil {
+		t.Fatal(err)
+	}
+	got, err := again.count(t.Context(), "1", "v2")
+	if !errors.Is(err, sdk.ErrUnavailable) || !strings.Contains(err.Error(), "linked from") {
+		t.Errorf("without the link it reads %s, %v", got, err)
 	}
 	again.wantCount(t, "1", "t", `{"n":1}`)
 	again.wantCount(t, "2", "t", `{"n":2}`)
+	if s := again.Stats(); s.Cells != 2 || s.Catalogs != 2 {
+		t.Errorf("open are %+v", s)
+	}
+}
+
+// Who parts disturbs nobody; a link of one that has parted moves all that it was with.
+func TestUnlinkBesideSessions(t *testing.T) {
+	t.Parallel()
+	p := openProjects(t, time.Hour, 0, "1", "2", "3")
+	p.link(t, "1", "2")
+	p.view(t, "1", "2")
+	var sessions []*engine.Session
+	for _, id := range []string{"1", "2"} {
+		s, err := p.Session(t.Context(), p.catalog(id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		sessions = append(sessions, s)
+	}
+	epoch := sessions[0].Epoch()
+	p.unlink("1", "2")
+	p.unlink("2", "1")
+	exec(t, sessions[1], "INSERT INTO t VALUES (2)")
+	if found, err := sessions[0].HasRows(sql.New("FROM v2 WHERE a = 2")); err != nil || !found {
+		t.Errorf("the session that was open reads %v, %v", found, err)
+	}
+	p.wantCount(t, "1", "v2", `{"n":2}`)
+	p.link(t, "1", "2") // again, and nothing moves
+	if s := p.Stats(); s.Cells != 2 || sessions[0].Epoch() != epoch {
+		t.Errorf("open are %+v in epoch %d, which was %d", s, sessions[0].Epoch(), epoch)
+	}
+	p.unlink("1", "2")
+	for _, s := range sessions {
+		s.Close()
+	}
+	p.link(t, "2", "3")
+	p.wantCount(t, "3", "t", `{"n":1}`)
+	if s := p.Stats(); s.Cells != 1 || s.Catalogs != 2 {
+		t.Errorf("open are %+v", s)
+	}
+	p.wantCount(t, "1", "t", `{"n":1}`)
+	if s := p.Stats(); s.Cells != 2 || s.Catalogs != 3 {
+		t.Errorf("open are %+v", s)
+	}
 }
 
 // One transaction writes to one catalog, whatever the cell has.
@@ -133,8 +179,8 @@ func TestLinksWithinAGroupMoveNothing(t *testing.T) {
 	}
 	defer s.Close()
 	p.link(t, "1", "3")
-	p.unlink(t, "1", "2")
-	p.unlink(t, "1", "2")
+	p.unlink("1", "2")
+	p.unlink("1", "2")
 	p.link(t, "3", "1")
 	exec(t, s, "INSERT INTO t SELECT a FROM project_2_main.main.t")
 	if s := p.Stats(); s.Cells != 1 {
@@ -342,7 +388,7 @@ func TestDropOfAMember(t *testing.T) {
 	if err := p.Drop(ctx, p.catalog("2")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := dropped.HasRows(sql.New("SELECT 1")); !errors.Is(err, sdk.ErrNotFound) {
+	if _, err := dropped.HasRows(sql.New("SELECT 1")); !errors.Is(err, sdk.ErrProjectNotFound) {
 		t.Errorf("its own session: got %v", err)
 	}
 	_, err = other.HasRows(sql.New("SELECT 1"))

@@ -2,14 +2,15 @@ package engine
 
 import (
 	"database/sql/driver"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
-	"strings"
 
 	"github.com/duckdb/duckdb-go/v2"
 
+	"github.com/keboola/duckdb-storage/core/internal/gate"
+	"github.com/keboola/duckdb-storage/core/internal/sqltext"
 	"github.com/keboola/duckdb-storage/sdk"
 	"github.com/keboola/duckdb-storage/sdk/sql"
 )
@@ -37,34 +38,71 @@ var intents = map[duckdb.StmtType]Intent{
 	mergeStatement:               Writes,
 }
 
-// Inspect tells the intent of SQL that a user wrote. It returns ErrSQL unless
-// it is one statement that DuckDB can prepare, and ErrDenied for a statement
-// that reaches beyond the catalog's data: ATTACH, COPY, SET, PRAGMA, CALL and the
-// like by their kind, functions such as enable_logging or checkpoint by the plan,
-// in which views and macros are expanded, and writes to the service's metadata.
-func (s *Session) Inspect(st sql.Statement) (Intent, error) {
-	kind, returning, err := s.kind(st)
+// Judged is a user's statement that may be run.
+type Judged struct {
+	Intent Intent
+	// Statement is to be run in place of what came: it is what was judged.
+	Statement sql.Statement
+	// Definition is what it defines, or nothing.
+	Definition sqltext.Definition
+}
+
+// Inspect judges SQL that a user wrote; package gate tells in which layers. It returns
+// ErrSQL unless it is one statement that DuckDB can prepare, and ErrDenied for a statement
+// that reaches beyond the data of this catalog and of the buckets that are linked into it:
+// by its kind, by a name, or by its plan, in which views and macros are expanded.
+func (s *Session) Inspect(st sql.Statement) (Judged, error) {
+	judged, err := gate.Judge(st.SQL(), s.names())
 	if err != nil {
-		return 0, err
+		return Judged{}, err
+	}
+	if err := s.checkGrowth(judged); err != nil {
+		return Judged{}, err
+	}
+	// What a statement changes is planned in a transaction that may write, and is undone.
+	if err := s.Begin(); err != nil {
+		return Judged{}, err
+	}
+	defer s.leave()
+	run := sql.Raw(judged.SQL, st.Args()...)
+	kind, returning, err := s.kind(run)
+	if err != nil {
+		return Judged{}, noFile(err)
 	}
 	intent, ok := intents[kind]
 	if !ok {
-		return 0, sdk.ErrDenied.Errorf("this kind of statement is not allowed; allowed are SELECT, INSERT, UPDATE, DELETE, MERGE, CREATE, ALTER and DROP")
+		return Judged{}, sdk.ErrDenied.Errorf("this kind of statement is not allowed; allowed are SELECT, INSERT, UPDATE, DELETE, MERGE, CREATE, ALTER and DROP")
 	}
 	if returning {
-		return 0, sdk.ErrDenied.Errorf("RETURNING is not supported; read the rows with a SELECT")
+		return Judged{}, sdk.ErrDenied.Errorf("RETURNING is not supported; read the rows with a SELECT")
 	}
-	explained := st
+	explained := []sql.Statement{run}
 	if intent == Reads {
-		explained = sql.New("SELECT * FROM (?\n)", st) // as it will run
-	} else if strings.Contains(strings.ToLower(st.SQL()), MetadataSchema) {
-		return 0, sdk.ErrDenied.Errorf("schema %s belongs to the service", MetadataSchema)
+		explained[0] = sql.New("SELECT * FROM (?\n)", run) // as it will run
 	}
-	if err := s.inspectPlan(explained); err != nil {
-		return 0, err
+	if judged.Body != "" {
+		explained = append(explained, sql.New("SELECT * FROM (?\n)", sql.Raw(judged.Body)))
 	}
-	return intent, nil
+	for _, st := range explained {
+		if err := s.inspectPlan(st, judged); err != nil {
+			return Judged{}, noFile(err)
+		}
+	}
+	return Judged{Intent: intent, Statement: run, Definition: judged.Definition}, nil
 }
+
+// noFile is what a user is told of an error that may be of a file: nothing that
+// depends on whether there is one, and what is in it.
+func noFile(err error) error {
+	var known *sdk.Error
+	if errors.As(err, &known) && known.Slug != sdk.ErrCSV.Slug && !fileError.MatchString(known.Detail) {
+		return err
+	}
+	return sdk.ErrDenied.Errorf("the statement names something that is no table of the project; SQL reads no files: import a file into a table first")
+}
+
+// fileError matches what DuckDB says when it has tried to open a file.
+var fileError = regexp.MustCompile(`(?i)cannot access (file|directory)|file system|permission error|no files found|no extension found that is capable|cannot open|could not (read|open)|\bsniff|missing extension|autoload|\bhttpfs\b`)
 
 // kind prepares a statement and tells what it is, and whether it is a change that
 // returns rows: any other change has the one column Count.
@@ -120,53 +158,9 @@ var changes = map[duckdb.StmtType]bool{
 	duckdb.STATEMENT_TYPE_INSERT: true, duckdb.STATEMENT_TYPE_UPDATE: true, duckdb.STATEMENT_TYPE_DELETE: true, mergeStatement: true,
 }
 
-// operator is a node of a plan, as EXPLAIN (FORMAT JSON) prints it.
-type operator struct {
-	Children []operator `json:"children"`
-	Info     struct {
-		Function string `json:"Function"`
-	} `json:"extra_info"`
-}
-
-// functions lists the table functions that a user's statement may scan: those
-// that make rows from values, and those that list the catalog. Any other one may
-// touch files, settings or the instance.
-var functions = map[string]bool{
-	"RANGE": true, "GENERATE_SERIES": true, "UNNEST": true, "REPEAT": true, "REPEAT_ROW": true, "JSON_EACH": true, "JSON_TREE": true,
-	"DUCKDB_TABLES": true, "DUCKDB_VIEWS": true, "DUCKDB_COLUMNS": true, "DUCKDB_SCHEMAS": true, "DUCKDB_TYPES": true,
-	"DUCKDB_CONSTRAINTS": true, "DUCKDB_FUNCTIONS": true, "DUCKDB_KEYWORDS": true, "DUCKDB_INDEXES": true, "DUCKDB_SEQUENCES": true,
-	"PRAGMA_TABLE_INFO": true, "PRAGMA_STORAGE_INFO": true, "PRAGMA_SHOW": true, "SEQ_SCAN": true,
-}
-
-func (s *Session) inspectPlan(st sql.Statement) error {
-	return s.Scan(sql.New("EXPLAIN (FORMAT JSON) ?", st), func(scan func(...any) error) error {
-		var key, text string
-		if err := scan(&key, &text); err != nil {
-			return err
-		}
-		var plan []operator
-		if err := json.Unmarshal([]byte(text), &plan); err != nil {
-			return sdk.ErrDenied.Errorf("the plan of the statement cannot be inspected")
-		}
-		return inspectOperators(plan)
-	})
-}
-
-func inspectOperators(plan []operator) error {
-	for _, o := range plan {
-		if name := o.Info.Function; name != "" && !functions[strings.ToUpper(name)] {
-			return sdk.ErrDenied.Errorf("function %s is not allowed: it reaches beyond the data of the project", strings.ToLower(name))
-		}
-		if err := inspectOperators(o.Children); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // MetadataSchema is the schema of every catalog that holds the service's own
 // metadata.
-const MetadataSchema = "__storage"
+const MetadataSchema = gate.Metadata
 
 func (i Intent) String() string {
 	switch i {

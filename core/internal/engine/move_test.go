@@ -114,13 +114,14 @@ func (m *moving) relink(t *testing.T, links map[[2]int]bool) (changed bool) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rand.IntN(100))*time.Millisecond)
 	defer cancel()
 	pair := [2]int{a, b}
-	change := m.Link
 	if links[pair] {
-		change = m.Unlink
+		m.Unlink(m.catalog(m.ids[a]), m.catalog(m.ids[b]))
+		links[pair] = false
+		return true
 	}
-	err := change(ctx, m.catalog(m.ids[a]), m.catalog(m.ids[b]))
+	err := m.Link(ctx, m.catalog(m.ids[a]), m.catalog(m.ids[b]))
 	if err == nil {
-		links[pair] = !links[pair]
+		links[pair] = true
 	} else if !errors.Is(err, sdk.ErrTimeout) { // after which nothing has changed
 		t.Error(err)
 	}

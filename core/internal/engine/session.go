@@ -94,6 +94,10 @@ func (s *Session) Close() {
 func (s *Session) Beside() (*Session, error) {
 	e, c := s.engine, s.att.cell
 	e.mu.Lock()
+	if s.att.ctx.Err() != nil { // this one has ended without its holder, and perhaps its cell
+		e.mu.Unlock()
+		return nil, context.Cause(s.att.ctx)
+	}
 	c.refs++
 	e.mu.Unlock()
 	return newSession(s.ctx, e, s.att, func() { e.leave(c) })
@@ -123,6 +127,9 @@ func (s *Session) Exec(st sql.Statement) (n int64, err error) {
 }
 
 func (s *Session) exec(st sql.Statement) (int64, error) {
+	if err := s.ctx.Err(); err != nil { // a short statement might be done before it is interrupted
+		return 0, s.fail(err)
+	}
 	defer s.probe.watch()()
 	res, err := s.conn.ExecContext(s.ctx, st.SQL(), st.Args()...)
 	if err != nil {
@@ -176,30 +183,29 @@ func (s *Session) Commit() error {
 	return nil
 }
 
-// look begins a snapshot for a read, unless the session is in a transaction.
+// look begins a snapshot for a read, unless the session is in a transaction. DuckDB
+// refuses whatever would change something in it.
 func (s *Session) look() error {
 	if s.in != outside {
 		return nil
 	}
-	if err := s.control(sql.New("BEGIN TRANSACTION")); err != nil {
+	if err := s.control(sql.New("BEGIN TRANSACTION READ ONLY")); err != nil {
 		return err
 	}
 	s.in = snapshot
 	return nil
 }
 
-// leave ends the transaction that the session is in. What a unit did is undone; a
-// snapshot is committed, because a read may have advanced a sequence.
+// leave ends the transaction that the session is in. What a unit did is undone; of a
+// snapshot there is nothing to undo.
 func (s *Session) leave() {
-	ends := map[scope][]string{snapshot: {"COMMIT", "ROLLBACK"}, unit: {"ROLLBACK"}}[s.in]
+	if s.in == outside {
+		return
+	}
 	s.in = outside
-	for _, end := range ends {
-		_, err := s.conn.ExecContext(context.WithoutCancel(s.ctx), end)
-		if err == nil {
-			return
-		}
+	if _, err := s.conn.ExecContext(context.WithoutCancel(s.ctx), "ROLLBACK"); err != nil {
 		// The connection is closed with the session, which rolls back as well.
-		s.engine.cfg.Logger.Debug("end of a transaction", "catalog", s.Alias(), "statement", end, "error", err)
+		s.engine.cfg.Logger.Debug("end of a transaction", "catalog", s.Alias(), "error", err)
 	}
 }
 
@@ -283,7 +289,7 @@ func (s *Session) fail(err error) error {
 	if s.att.ctx.Err() != nil {
 		return context.Cause(s.att.ctx)
 	}
-	known := classify(s.ctx, err)
+	known := s.names().Discreet(classify(s.ctx, err))
 	if machineFault(err) != "" || errors.Is(known, ErrBroken) {
 		s.engine.cfg.Logger.Error("a file failed a statement", "catalog", s.Alias(), "error", err)
 	}

@@ -159,9 +159,10 @@ func (r *running) Close() error {
 }
 
 // ErrIsStatement reports whether an error is the statement's own fault, as
-// opposed to one of the service or the machine, or of a client that left.
+// opposed to one of the service or the machine, of a client that left, or of a project
+// that was dropped.
 func ErrIsStatement(err *sdk.Error) bool {
-	if err.Slug == sdk.ErrCancelled.Slug {
+	if err.Slug == sdk.ErrCancelled.Slug || err.Slug == sdk.ErrProjectNotFound.Slug {
 		return false
 	}
 	return err.Kind == sdk.Invalid || err.Kind == sdk.NotFound || err.Kind == sdk.Exists || err.Kind == sdk.Denied || err.Kind == sdk.Timeout

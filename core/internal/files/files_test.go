@@ -129,6 +129,26 @@ func TestLifeOfAFile(t *testing.T) {
 	}
 }
 
+// A request that is late does not bring back the rows of a project that was dropped.
+func TestADroppedProjectGetsNoFiles(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	h.Files.Registry.Guard(h.Registry)
+	f := prepare(t, h.Files, "a.csv")
+	if err := errors.Join(h.Registry.BeginDrop(t.Context(), "1"), h.Files.DropProject(t.Context(), "1")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Files.Create(t.Context(), "1", sdk.FileSpec{Name: "late"}); !errors.Is(err, sdk.ErrProjectNotFound) {
+		t.Errorf("a new file: %v", err)
+	}
+	if err := h.Files.Registry.Put(t.Context(), f); !errors.Is(err, sdk.ErrProjectNotFound) {
+		t.Errorf("an old one: %v", err)
+	}
+	if rows, err := h.Files.Registry.All(t.Context()); err != nil || len(rows) > 0 {
+		t.Errorf("rows: %v, %v", rows, err)
+	}
+}
+
 func TestFilesOfOtherProjectsDoNotExist(t *testing.T) {
 	t.Parallel()
 	h := open(t)

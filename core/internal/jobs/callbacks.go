@@ -23,8 +23,8 @@ func of(ctx context.Context) *Running {
 var _ pluginhost.Jobs = (*Jobs)(nil)
 
 // Start implements pluginhost.Jobs.
-func (j *Jobs) Start(call pluginhost.Call) (id string, err error) {
-	r, err := j.Submit(call, "")
+func (j *Jobs) Start(ctx context.Context, call pluginhost.Call) (id string, err error) {
+	r, err := j.Submit(ctx, call, "")
 	if err != nil {
 		return "", err
 	}

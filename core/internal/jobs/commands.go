@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"encoding/json"
 	"time"
 
@@ -93,7 +94,7 @@ type IDRequest struct {
 	ID string `json:"id" in:"path"`
 }
 
-// Plugin declares the commands. Any key may run them, and sees its own jobs.
+// Plugin declares the commands. Any key may run them, and sees what it may see.
 func (j *Jobs) Plugin(version string) *sdk.Plugin {
 	p := sdk.New("jobs", version)
 	p.Summary("Shows and cancels what runs in the background.")
@@ -103,22 +104,17 @@ func (j *Jobs) Plugin(version string) *sdk.Plugin {
 	return p
 }
 
-func principal(c *sdk.Context) auth.Principal {
-	return auth.Principal{Subject: c.Subject(), Admin: c.Admin(), Project: c.KeyProject()}
-}
-
 func (j *Jobs) list(c *sdk.Context, in ListRequest) (ListResponse, error) {
 	out := ListResponse{Items: []Job{}}
 	f := registry.JobFilter{
 		State: registry.JobState(in.State), Command: in.Command, Project: in.Project, RunID: in.RunID,
 		Before: in.PageToken, Limit: in.Limit.OrDefault() + 1,
 	}
-	if who := principal(c); !who.Admin {
-		if in.Project != "" && !who.MayUse(in.Project) {
-			return out, nil // none that this key may see
-		}
-		f.Project = who.Project
+	who := auth.Of(c)
+	if !who.MayUse(cmp.Or(in.Project, who.Project)) {
+		return out, nil // none that this key may see
 	}
+	visible(who, &f)
 	rows, err := j.List(c, f)
 	if err != nil {
 		return ListResponse{}, err
@@ -134,7 +130,7 @@ func (j *Jobs) list(c *sdk.Context, in ListRequest) (ListResponse, error) {
 }
 
 func (j *Jobs) get(c *sdk.Context, in IDRequest) (Job, error) {
-	row, _, err := j.Find(c, principal(c), in.ID)
+	row, _, err := j.Find(c, auth.Of(c), in.ID)
 	if err != nil {
 		return Job{}, err
 	}
@@ -142,7 +138,7 @@ func (j *Jobs) get(c *sdk.Context, in IDRequest) (Job, error) {
 }
 
 func (j *Jobs) cancel(c *sdk.Context, in IDRequest) (Job, error) {
-	row, err := j.Cancel(c, principal(c), in.ID)
+	row, err := j.Cancel(c, auth.Of(c), in.ID)
 	if err != nil {
 		return Job{}, err
 	}

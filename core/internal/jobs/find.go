@@ -12,8 +12,35 @@ import (
 // ErrJobNotFound is a job that does not exist, or not for this key.
 var ErrJobNotFound = sdk.Code{Slug: "job-not-found", Title: "Job not found", Kind: sdk.NotFound, Driver: 2000}
 
-// Find returns a job that the principal may see: the admin all, a project's key those
-// of its project. running is nil for one that is done. Any other job is ErrJobNotFound.
+// others is the permission that takes a key to the jobs of other keys. Their results may
+// hold what a key that only reads may not read.
+const others = "jobs:write"
+
+// maySee reports whether the principal may see a job, and cancel it: the admin all, a
+// project's key those that it started itself and, if it may write, those of its project.
+// Of them a key of one branch sees those of that branch.
+func maySee(who auth.Principal, row registry.Job) bool {
+	if !who.MayUse(row.Project) {
+		return false
+	}
+	return row.Subject == who.Subject || who.Allows(others) && who.MayUseBranch(row.Branch)
+}
+
+// visible makes a filter of the jobs that the principal may see, as maySee says.
+func visible(who auth.Principal, f *registry.JobFilter) {
+	if who.Admin {
+		return
+	}
+	f.Project = who.Project
+	if !who.Allows(others) {
+		f.Subject = who.Subject
+	} else if who.Branch != "" {
+		f.Subject, f.Branch = who.Subject, who.Branch
+	}
+}
+
+// Find returns a job that the principal may see. running is nil for one that is done. Any
+// other job is ErrJobNotFound.
 func (j *Jobs) Find(ctx context.Context, who auth.Principal, id string) (row registry.Job, running *Running, err error) {
 	j.mu.Lock()
 	running = j.live[id]
@@ -25,7 +52,7 @@ func (j *Jobs) Find(ctx context.Context, who auth.Principal, id string) (row reg
 	} else if row, _, err = j.registry.Job(ctx, id); err != nil {
 		return registry.Job{}, nil, err
 	}
-	if row.ID == "" || !who.MayUse(row.Project) {
+	if row.ID == "" || !maySee(who, row) {
 		return registry.Job{}, nil, ErrJobNotFound.Errorf("job %q does not exist; one that is done is remembered for %s", id, j.cfg.Keep)
 	}
 	return row, running, nil

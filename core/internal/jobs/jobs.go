@@ -133,16 +133,17 @@ func (j *Jobs) Serve(r Runner) {
 // errStopping refuses jobs while the service stops.
 var errStopping = sdk.ErrUnavailable.Errorf("the service is shutting down; repeat the request later")
 
-// Submit makes a call a job and returns when that is durable. instance is the path
-// that a client asked at; empty is that of the job. It returns what the call would be refused with, ErrJobsFull
-// when too many jobs wait, and Unavailable while the service stops; then there is no
-// job.
-func (j *Jobs) Submit(call pluginhost.Call, instance string) (*Running, error) {
+// Submit makes a call a job and returns when that is durable. The job works in the project
+// that ctx is within, and ctx says nothing else of it. instance is the path that a client
+// asked at; empty is that of the job. It returns what the call would be refused with,
+// ErrJobsFull when too many jobs wait, and Unavailable while the service stops; then there
+// is no job.
+func (j *Jobs) Submit(ctx context.Context, call pluginhost.Call, instance string) (*Running, error) {
 	runner, err := j.admit(len(call.Payload))
 	if err != nil {
 		return nil, err
 	}
-	r := newRunning(j, call, instance)
+	r := newRunning(ctx, j, call, instance)
 	if err = runner.Check(call); err == nil {
 		// Nobody may cancel this: the row would be there and the job not.
 		err = j.registry.AddJob(context.Background(), r.row)

@@ -29,8 +29,8 @@ const long = 30 * time.Second
 
 var (
 	admin = auth.Principal{Subject: "admin", Admin: true}
-	own   = auth.Principal{Subject: "project-1", Project: "1"}
-	other = auth.Principal{Subject: "project-2", Project: "2"}
+	own   = auth.Principal{Subject: "project-1", Project: "1", Level: sdk.LevelAdmin}
+	other = auth.Principal{Subject: "project-2", Project: "2", Level: sdk.LevelAdmin}
 )
 
 // house is a host with jobs and a plugin in its process.
@@ -84,7 +84,7 @@ func call(command, payload string) pluginhost.Call {
 
 func (h house) submit(t *testing.T, command, payload string) *jobs.Running {
 	t.Helper()
-	r, err := h.Submit(call(command, payload), "/somewhere")
+	r, err := h.Submit(t.Context(), call(command, payload), "/somewhere")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,12 +208,12 @@ func TestRefusedCallsAreNoJobs(t *testing.T) {
 	sdk.Handle(p, command[output]("x.Secret"), func(*sdk.Context, input) (output, error) { return output{}, nil }, sdk.Permission(sdk.AdminOnly))
 	h := open(t, t.TempDir(), jobs.Config{}, p)
 	for command, want := range map[string]error{"x.None": sdk.ErrUnsupported, "x.Secret": sdk.ErrDenied} {
-		if _, err := h.Submit(call(command, `{}`), ""); !errors.Is(err, want) {
+		if _, err := h.Submit(t.Context(), call(command, `{}`), ""); !errors.Is(err, want) {
 			t.Errorf("%s: %v", command, err)
 		}
 	}
 	var invalid *pluginhost.InputError
-	if _, err := h.Submit(call("x.Gate", `{"nick":1}`), ""); !errors.As(err, &invalid) {
+	if _, err := h.Submit(t.Context(), call("x.Gate", `{"nick":1}`), ""); !errors.As(err, &invalid) {
 		t.Errorf("a wrong input: %v", err)
 	}
 	if rows, err := h.List(t.Context(), registry.JobFilter{}); err != nil || len(rows) > 0 {
@@ -229,7 +229,7 @@ func TestJobsRunInOrderAndWithinBounds(t *testing.T) {
 	for i := range 5 {
 		all = append(all, h.submit(t, "x.Gate", fmt.Sprintf(`{"name":"%d"}`, i)))
 	}
-	if _, err := h.Submit(call("x.Gate", `{}`), ""); !errors.Is(err, sdk.ErrJobsFull) {
+	if _, err := h.Submit(t.Context(), call("x.Gate", `{}`), ""); !errors.Is(err, sdk.ErrJobsFull) {
 		t.Errorf("the sixth job: %v", err)
 	}
 	first := map[string]bool{<-g.begun: true, <-g.begun: true}
@@ -268,7 +268,7 @@ func TestInputsOfJobsAreBounded(t *testing.T) {
 	h := open(t, t.TempDir(), jobs.Config{Workers: 1, Inputs: 12 << 20}, gated(g))
 	large := fmt.Sprintf(`{"name":"%s"}`, strings.Repeat("x", 5<<20))
 	first, second := h.submit(t, "x.Gate", large), h.submit(t, "x.Gate", large)
-	if _, err := h.Submit(call("x.Gate", large), ""); !errors.Is(err, sdk.ErrJobsFull) {
+	if _, err := h.Submit(t.Context(), call("x.Gate", large), ""); !errors.Is(err, sdk.ErrJobsFull) {
 		t.Errorf("the third: %v", err)
 	}
 	for _, r := range []*jobs.Running{first, second} {
@@ -375,10 +375,27 @@ func TestKeysSeeTheirOwnJobs(t *testing.T) {
 		for name, tc := range map[string]struct {
 			who  auth.Principal
 			sees bool
-		}{"admin": {admin, true}, "own": {own, true}, "other": {other, false}} {
+		}{
+			"admin": {admin, true}, "own": {own, true}, "other": {other, false}, "nobody": {auth.Principal{}, false},
+			"another key that writes": {auth.Principal{Subject: "project-1/2", Project: "1", Level: sdk.LevelWrite}, true},
+			"another key that reads":  {auth.Principal{Subject: "project-1/3", Project: "1", Level: sdk.LevelRead}, false},
+			"one that started it":     {auth.Principal{Subject: own.Subject, Project: "1", Level: sdk.LevelRead, Branch: "7"}, true},
+			"one of its branch":       {auth.Principal{Subject: "project-1/4", Project: "1", Level: sdk.LevelWrite, Branch: plan.DefaultBranch}, true},
+			"one of another branch":   {auth.Principal{Subject: "project-1/5", Project: "1", Level: sdk.LevelWrite, Branch: "7"}, false},
+		} {
 			_, _, err := h.Find(t.Context(), tc.who, r.ID())
 			if tc.sees != (err == nil) || err != nil && !errors.Is(err, jobs.ErrJobNotFound) {
 				t.Errorf("%s: %v", name, err)
+			}
+			listed, err := h.plugins.Invoke(t.Context(), pluginhost.Call{Command: "jobs.List", Payload: []byte("{}"), Principal: tc.who, Target: &pluginv1.Target{}, Accept: "application/json"})
+			if sees := strings.Contains(string(listed.JSON), r.ID()); err != nil || sees != tc.sees {
+				t.Errorf("%s: listed %v, %v", name, sees, err)
+			}
+			if tc.sees {
+				continue
+			}
+			if _, err := h.Cancel(t.Context(), tc.who, r.ID()); !errors.Is(err, jobs.ErrJobNotFound) {
+				t.Errorf("%s cancelled it: %v", name, err)
 			}
 		}
 		if _, err := h.Cancel(t.Context(), admin, r.ID()); err != nil && !errors.Is(err, sdk.ErrConflict) {
@@ -403,7 +420,7 @@ func TestManyJobsAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range all {
 		wg.Go(func() {
-			r, err := h.Submit(call("x.Add", `{}`), "")
+			r, err := h.Submit(t.Context(), call("x.Add", `{}`), "")
 			if err != nil {
 				t.Error(err)
 				return

@@ -38,7 +38,7 @@ type Running struct {
 	done     chan struct{}
 }
 
-func newRunning(j *Jobs, call pluginhost.Call, instance string) *Running {
+func newRunning(from context.Context, j *Jobs, call pluginhost.Call, instance string) *Running {
 	id := ulid.Make().String()
 	r := &Running{
 		jobs: j, id: id, call: call, instance: instance, progress: engine.NewProgress(),
@@ -50,7 +50,8 @@ func newRunning(j *Jobs, call pluginhost.Call, instance string) *Running {
 		},
 	}
 	r.instance = cmp.Or(r.instance, path(id))
-	ctx, cancel := context.WithCancelCause(context.Background())
+	own := registry.Carry(context.Background(), from)
+	ctx, cancel := context.WithCancelCause(j.registry.Within(own, call.Target.GetProject()))
 	r.ctx, r.cancel = r.within(ctx), cancel
 	return r
 }

@@ -87,17 +87,19 @@ func (j *Jobs) cancelAll() []*Running {
 // abandon ends jobs without waiting for their commands.
 func (j *Jobs) abandon(jobs []*Running, why error) error {
 	ended := map[*Running]registry.Job{}
+	var runs []registry.AuditEntry
 	for _, r := range jobs {
 		r.cancel(why)
 		if row, first := r.settle(nil, why); first {
 			ended[r] = row
+			runs = append(runs, r.audited(row))
 			j.note(r, row)
 		}
 	}
 	if len(ended) == 0 {
 		return nil
 	}
-	err := j.registry.EndJobs(context.Background(), slices.Collect(maps.Values(ended))...)
+	err := j.registry.EndJobs(context.Background(), runs, slices.Collect(maps.Values(ended))...)
 	for r, row := range ended {
 		r.finish(row, err == nil)
 	}
@@ -110,6 +112,7 @@ func (j *Jobs) endLost(ctx context.Context) error {
 	if err != nil || len(lost) == 0 {
 		return err
 	}
+	runs := make([]registry.AuditEntry, len(lost))
 	for i := range lost {
 		why := lostWaiting
 		if lost[i].State == registry.JobProcessing {
@@ -117,9 +120,11 @@ func (j *Jobs) endLost(ctx context.Context) error {
 		}
 		lost[i].State, lost[i].Ended = registry.JobError, j.now()
 		lost[i].Error = j.cfg.Problem(why, path(lost[i].ID), lost[i].RequestID)
+		runs[i] = audited(lost[i], "", nil)
+		runs[i].Duration = 0 // nobody knows when it ended
 	}
 	j.cfg.Logger.Warn("jobs were not done when the service ended, and are now in error", "count", len(lost))
-	return j.registry.EndJobs(ctx, lost...)
+	return j.registry.EndJobs(ctx, runs, lost...)
 }
 
 // path is where a job is shown.

@@ -7,7 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/keboola/duckdb-storage/core/internal/engine"
 	"github.com/keboola/duckdb-storage/core/internal/jobs"
+	"github.com/keboola/duckdb-storage/core/internal/plan"
 	"github.com/keboola/duckdb-storage/core/internal/registry"
 	"github.com/keboola/duckdb-storage/sdk"
 )
@@ -54,7 +56,7 @@ func TestCloseLetsRunningJobsEnd(t *testing.T) {
 	if row := h.wait(t, waiting); row.State != registry.JobError || !strings.Contains(string(row.Error), "stopped before the job began") {
 		t.Errorf("waiting: %s, %s", row.State, row.Error)
 	}
-	if _, err := h.Submit(call("x.Gate", `{}`), ""); !errors.Is(err, sdk.ErrUnavailable) {
+	if _, err := h.Submit(t.Context(), call("x.Gate", `{}`), ""); !errors.Is(err, sdk.ErrUnavailable) {
 		t.Errorf("a new job: %v", err)
 	}
 	close(g.open)
@@ -63,6 +65,38 @@ func TestCloseLetsRunningJobsEnd(t *testing.T) {
 	}
 	if row := h.wait(t, running); row.State != registry.JobSuccess {
 		t.Errorf("running: %s, %s", row.State, row.Error)
+	}
+}
+
+// A job that waits while its project is dropped does not run in the next one of that id,
+// nor does one that a request of the old project starts late.
+func TestJobsEndWithTheirProject(t *testing.T) {
+	t.Parallel()
+	g := newGate()
+	h := open(t, t.TempDir(), jobs.Config{Workers: 1}, gated(g))
+	h.CreateProject("1")
+	running, waiting := h.submit(t, "x.Gate", `{"name":"running"}`), h.submit(t, "x.Gate", `{"name":"waiting"}`)
+	<-g.begun
+	old := h.Registry.Within(t.Context(), "1")
+	if err := errors.Join(h.Registry.BeginDrop(t.Context(), "1"), h.Engine.Drop(t.Context(), engine.Project(h.Layout, "1", plan.DefaultBranch)),
+		h.Files.DropProject(t.Context(), "1"), h.Registry.Forget(t.Context(), "1")); err != nil {
+		t.Fatal(err)
+	}
+	h.CreateProject("1")
+	next := h.submit(t, "x.Gate", `{"name":"next"}`)
+	late, err := h.Submit(old, call("x.Gate", `{"name":"late"}`), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	close(g.open)
+	h.wait(t, running)
+	for name, r := range map[string]*jobs.Running{"waiting": waiting, "late": late} {
+		if row := h.wait(t, r); row.State != registry.JobError || !strings.Contains(string(row.Error), "the project was dropped") {
+			t.Errorf("%s: %s, %s", name, row.State, row.Error)
+		}
+	}
+	if row := h.wait(t, next); row.State != registry.JobSuccess {
+		t.Errorf("of the next project: %s, %s", row.State, row.Error)
 	}
 }
 

@@ -30,6 +30,9 @@ func (j *Jobs) work(r *Running) {
 		return
 	}
 	err := r.begin()
+	if err == nil {
+		err = j.registry.Alive(r.ctx, r.call.Target.GetProject())
+	}
 	if err != nil {
 		j.end(r, nil, err)
 		return
@@ -85,7 +88,7 @@ func (j *Jobs) end(r *Running, result json.RawMessage, err error) {
 		return
 	}
 	j.note(r, row)
-	err = j.registry.EndJobs(context.Background(), row)
+	err = j.registry.EndJobs(context.Background(), []registry.AuditEntry{r.audited(row)}, row)
 	if err != nil {
 		// It is shown until the next start, which says that the job was lost.
 		j.cfg.Logger.Error("the end of a job could not be written", "job", row.ID, "command", row.Command, "state", row.State, "error", err)

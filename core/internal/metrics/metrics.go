@@ -36,6 +36,8 @@ type Metrics struct {
 	Jobs *Jobs
 	// Plugins is the observer of commands and plugins.
 	Plugins *Plugins
+	// Audit is the observer of the audit.
+	Audit *Audit
 
 	registry *prometheus.Registry
 }
@@ -44,11 +46,12 @@ type Metrics struct {
 func New() *Metrics {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	m := &Metrics{Queue: newQueue(), HTTP: newHTTP(), Jobs: newJobs(), Plugins: newPlugins(), registry: r}
+	m := &Metrics{Queue: newQueue(), HTTP: newHTTP(), Jobs: newJobs(), Plugins: newPlugins(), Audit: newAudit(), registry: r}
 	r.MustRegister(m.Queue.collectors()...)
 	r.MustRegister(m.HTTP.collectors()...)
 	r.MustRegister(m.Jobs.collectors()...)
 	r.MustRegister(m.Plugins.collectors()...)
+	r.MustRegister(m.Audit.collectors()...)
 	return m
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"github.com/keboola/duckdb-storage/core/internal/engine"
+	"github.com/keboola/duckdb-storage/core/internal/links"
 	"github.com/keboola/duckdb-storage/core/internal/metrics"
 	"github.com/keboola/duckdb-storage/core/internal/outbox"
 	"github.com/keboola/duckdb-storage/core/internal/plan"
@@ -28,6 +29,9 @@ func filled() *metrics.Metrics {
 	m := metrics.New()
 	m.Collect(metrics.Sources{
 		Version: "1.2.3", DuckDBVersion: "v1.5.6",
+		Links: func() links.Stats {
+			return links.Stats{Links: 2, Whole: 3, Named: 4, Failed: 1, Time: time.Second, ViewsMade: 7, ViewsGone: 5}
+		},
 		Lines: func() []queue.Line {
 			return []queue.Line{
 				{Catalog: "project_1_main", Held: time.Minute, Waiting: 3, Longest: 2 * time.Second, Lease: true},
@@ -60,6 +64,8 @@ func filled() *metrics.Metrics {
 	m.Plugins.CalledBack("tables", "Query")
 	m.Jobs.Load(1, 2)
 	m.Jobs.Ended("tables.ImportFile", registry.JobSuccess, time.Second, time.Minute)
+	m.Audit.Recorded(registry.AuditOK, 2*time.Millisecond)
+	m.Audit.Lost(registry.AuditFailed)
 	m.Queue.Waited(false, 0)
 	m.Queue.Waited(true, 2*time.Second)
 	m.Queue.Held(false, time.Hour)

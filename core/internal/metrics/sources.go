@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/keboola/duckdb-storage/core/internal/engine"
+	"github.com/keboola/duckdb-storage/core/internal/links"
 	"github.com/keboola/duckdb-storage/core/internal/outbox"
 	"github.com/keboola/duckdb-storage/core/internal/plan"
 	"github.com/keboola/duckdb-storage/core/internal/pluginhost"
@@ -25,6 +26,7 @@ type Sources struct {
 	Events        func() []outbox.Counts
 	Engine        func() engine.Stats
 	Usage         func(context.Context) engine.Usage
+	Links         func() links.Stats
 }
 
 // Collect adds what the sources tell to the exposition. It is called once.
@@ -43,6 +45,7 @@ func (s sources) Collect(to chan<- prometheus.Metric) {
 	s.plugins(to)
 	s.events(to)
 	s.engine(to)
+	s.links(to)
 }
 
 func (s sources) queue(to chan<- prometheus.Metric) {
@@ -101,6 +104,20 @@ func (s sources) engine(to chan<- prometheus.Metric) {
 	attach := prometheus.NewDesc(prometheus.BuildFQName(namespace, "engine", "attach_seconds"),
 		"Seconds that it took to open a catalog: attach its file, replay its log, migrate it.", nil, nil)
 	to <- prometheus.MustNewConstSummary(attach, e.Attaches, e.AttachTime.Seconds(), nil)
+}
+
+func (s sources) links(to chan<- prometheus.Metric) {
+	l := s.Links()
+	gauge(to, "links", "buckets", "Buckets that are linked.", float64(l.Links))
+	for kind, n := range map[string]uint64{"whole": l.Whole, "names": l.Named} {
+		count(to, "links", "refreshes_total", "Comparisons of the linked buckets of a project with their sources: of everything, or of the names that statements had.", float64(n), "kind", kind)
+	}
+	count(to, "links", "refresh_failures_total", "Comparisons that failed: linked buckets show what they showed before, until one succeeds.", float64(l.Failed))
+	count(to, "links", "refresh_seconds_total", "Seconds that comparisons took.", l.Time.Seconds())
+	count(to, "links", "stale_sessions_total", "Requests that did not wait for a comparison any longer.", float64(l.StaleServed))
+	for what, n := range map[string]uint64{"made": l.ViewsMade, "removed": l.ViewsGone} {
+		count(to, "links", "views_total", "Views that were made in linked buckets, and removed.", float64(n), "change", what)
+	}
 }
 
 // gauge and count send one value; labels are pairs of name and value.

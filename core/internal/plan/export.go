@@ -33,6 +33,9 @@ func (x *Executor) export(ctx context.Context, target *pluginv1.Target, accept s
 		return Answer{}, err
 	}
 	defer running.Close()
+	if err := readable(ctx, running.Session, bind(e.GetStatement(), nil)); err != nil {
+		return Answer{}, err
+	}
 	file, rows, err := write(ctx, x, target, running.Session, e)
 	if err != nil {
 		return Answer{}, err

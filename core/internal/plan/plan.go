@@ -40,6 +40,8 @@ type Executor struct {
 	Layout   disk.Layout
 	// Reads admits small reads, Streams what leaves through a pipe or into a file.
 	Reads, Streams Admission
+	// Links keeps linked buckets; nil is a host without any.
+	Links Links
 	// Idle is how long a transaction may wait for its next request, Longest how long it
 	// may last; 0 is a minute and ten minutes. See Transact.
 	Idle, Longest time.Duration
@@ -53,6 +55,7 @@ type Answer struct {
 	File   string // id of the file to send
 	Upload string // id of the file that takes the request's body
 	Job    string // id of the job that the command has started
+	Reads  bool   // nothing was written: it is rows, and the handler wrote nothing else
 }
 
 // Run does what a handler answered. accept is the negotiated media type; with is
@@ -97,6 +100,9 @@ func (x *Executor) Query(ctx context.Context, target *pluginv1.Target, st *plugi
 		return nil, err
 	}
 	defer running.Close()
+	if err := readable(ctx, running.Session, bind(st, nil)); err != nil {
+		return nil, err
+	}
 	rows, err := running.Objects(bind(st, nil), maxInlineRows, maxInlineBytes)
 	if err != nil {
 		return nil, err
@@ -104,14 +110,36 @@ func (x *Executor) Query(ctx context.Context, target *pluginv1.Target, st *plugi
 	return json.Marshal(rows)
 }
 
-// Session opens the catalog of a target. A catalog without a file is a project
-// that was dropped meanwhile, a branch that never was, or a loss.
+// Session opens the catalog of a target, with its linked buckets up to date. A catalog
+// without a file is a project that was dropped meanwhile, a branch that never was, or
+// a loss.
 func (x *Executor) Session(ctx context.Context, target *pluginv1.Target) (*engine.Session, error) {
+	s, err := x.open(ctx, target)
+	if err != nil || x.Links == nil || !x.Links.Update(ctx, target, s) {
+		return s, err
+	}
+	// Who moves catalogs waits for their sessions.
+	s.Close()
+	x.Links.Join(ctx, target)
+	if s, err = x.open(ctx, target); err == nil {
+		x.Links.Update(ctx, target, s)
+	}
+	return s, err
+}
+
+func (x *Executor) open(ctx context.Context, target *pluginv1.Target) (*engine.Session, error) {
 	project, branch := target.GetProject(), target.GetBranch()
 	if project == "" {
 		return nil, sdk.ErrInvalid.Errorf("this command works on no project")
 	}
 	s, err := x.Engine.Session(ctx, engine.Project(x.Layout, project, branch))
+	if err == nil {
+		// Afterwards: from here on a drop ends the session.
+		if err := x.Registry.Alive(ctx, project); err != nil {
+			s.Close()
+			return nil, err
+		}
+	}
 	if !errors.Is(err, sdk.ErrNotFound) {
 		return s, err
 	}

@@ -112,6 +112,10 @@ func (x *Executor) stream(ctx context.Context, target *pluginv1.Target, r engine
 	if err != nil {
 		return nil, err
 	}
+	if err := readable(ctx, running.Session, r.Statement); err != nil {
+		running.Close()
+		return nil, err
+	}
 	body, err := running.Stream(r)
 	if err != nil {
 		running.Close()

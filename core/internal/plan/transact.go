@@ -11,6 +11,7 @@ import (
 	"github.com/keboola/duckdb-storage/core/internal/engine"
 	"github.com/keboola/duckdb-storage/sdk"
 	pluginv1 "github.com/keboola/duckdb-storage/sdk/proto/duckdbstorage/plugin/v1"
+	"github.com/keboola/duckdb-storage/sdk/sql"
 )
 
 const (
@@ -32,11 +33,14 @@ var errLongest = errors.New("the transaction took too long")
 // Transaction is a transaction that is open between requests, with the catalog's
 // turn. It serves one caller: its methods must not run at the same time.
 type Transaction struct {
-	session *engine.Session
-	ctx     context.Context // ends with the request, or when Longest is over
-	longest time.Duration
-	idle    time.Duration
-	held    []func()
+	executor *Executor
+	target   *pluginv1.Target
+	changes  Changes
+	session  *engine.Session
+	ctx      context.Context // ends with the request, or when Longest is over
+	longest  time.Duration
+	idle     time.Duration
+	held     []func()
 }
 
 // Transact waits for the catalog's turn and begins a transaction, which sees what
@@ -44,7 +48,7 @@ type Transaction struct {
 // with Commit, or with Close, which rolls back what was not committed and gives the
 // turn back.
 func (x *Executor) Transact(ctx context.Context, target *pluginv1.Target) (_ *Transaction, err error) {
-	t := &Transaction{idle: cmp.Or(x.Idle, idleTransaction), longest: cmp.Or(x.Longest, longestTransaction)}
+	t := &Transaction{executor: x, target: target, idle: cmp.Or(x.Idle, idleTransaction), longest: cmp.Or(x.Longest, longestTransaction)}
 	defer func() {
 		if err != nil {
 			t.Close()
@@ -77,14 +81,36 @@ func (t *Transaction) Exec(st *pluginv1.Statement) (int64, error) {
 	if err := t.session.Control(st.GetSql()); err != nil {
 		return 0, t.explain(err)
 	}
+	if err := t.executor.guarded(t.target, &t.changes, st.GetSql()); err != nil {
+		return 0, err
+	}
 	n, err := t.session.Exec(bind(st, nil))
-	return n, t.explain(err)
+	return n, t.executor.explain(t.target, st.GetSql(), t.explain(err))
+}
+
+// Do runs statements of the host itself, which may define what belongs to it.
+func (t *Transaction) Do(statements ...sql.Statement) error {
+	for _, st := range statements {
+		if _, err := t.session.Exec(st); err != nil {
+			return t.explain(err)
+		}
+	}
+	return nil
+}
+
+// HasRows reports whether a query of the host returns at least one row.
+func (t *Transaction) HasRows(st sql.Statement) (bool, error) {
+	found, err := t.session.HasRows(st)
+	return found, t.explain(err)
 }
 
 // Query runs a read of at most 1000 rows and 1 MiB, and returns a JSON array of
 // objects.
 func (t *Transaction) Query(st *pluginv1.Statement) ([]byte, error) {
 	if err := t.session.Control(st.GetSql()); err != nil {
+		return nil, t.explain(err)
+	}
+	if err := readable(t.ctx, t.session, bind(st, nil)); err != nil {
 		return nil, t.explain(err)
 	}
 	rows, err := t.session.Objects(bind(st, nil), maxInlineRows, maxInlineBytes)
@@ -96,7 +122,10 @@ func (t *Transaction) Query(st *pluginv1.Statement) ([]byte, error) {
 
 // Commit makes the transaction durable, together with what the host has to add.
 func (t *Transaction) Commit(with ...Along) error {
-	err := along(t.session, with)
+	err := t.changes.unshare(t.session)
+	if err == nil {
+		err = along(t.session, with)
+	}
 	if err == nil {
 		err = leaveMark(t.ctx, t.session, nil, nil)
 	}
@@ -106,6 +135,7 @@ func (t *Transaction) Commit(with ...Along) error {
 	if err != nil {
 		return t.explain(err)
 	}
+	t.executor.changed(t.target, t.changes)
 	t.session.Relieve()
 	return nil
 }

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/keboola/duckdb-storage/core/internal/disk"
@@ -35,7 +36,7 @@ func along(s *engine.Session, all []Along) error {
 // Write runs a Unit as one transaction, in the catalog's turn but for its Stage,
 // which runs before the turn and beside other writes.
 func (x *Executor) Write(ctx context.Context, target *pluginv1.Target, u *pluginv1.Unit, with ...Along) (*pluginv1.WriteResponse, error) {
-	w := writer{Executor: x, ctx: ctx, catalog: disk.CatalogName(target.GetProject(), target.GetBranch())}
+	w := writer{Executor: x, ctx: ctx, target: target, catalog: disk.CatalogName(target.GetProject(), target.GetBranch())}
 	defer w.release()
 	if u.GetLock() != "" {
 		if err := w.hold(x.Queue.Lock(ctx, w.catalog, u.GetLock())); err != nil {
@@ -62,7 +63,7 @@ func (x *Executor) Write(ctx context.Context, target *pluginv1.Target, u *plugin
 	}
 	var steps []done
 	err = s.Transaction(func() error {
-		if err := contained(s, u); err != nil {
+		if err := w.contained(s, u); err != nil {
 			return err
 		}
 		if staged {
@@ -71,7 +72,10 @@ func (x *Executor) Write(ctx context.Context, target *pluginv1.Target, u *plugin
 			err = require(s, u)
 		}
 		if err == nil {
-			steps, err = run(s, u.GetStatements(), steps)
+			steps, err = w.run(s, u.GetStatements(), steps)
+		}
+		if err == nil {
+			err = w.changes.unshare(s)
 		}
 		if err == nil {
 			err = along(s, with)
@@ -84,6 +88,7 @@ func (x *Executor) Write(ctx context.Context, target *pluginv1.Target, u *plugin
 	if err != nil {
 		return nil, err
 	}
+	x.changed(target, w.changes)
 	s.Relieve()
 	out := &pluginv1.WriteResponse{}
 	for _, step := range steps {
@@ -101,8 +106,10 @@ func (x *Executor) Write(ctx context.Context, target *pluginv1.Target, u *plugin
 type writer struct {
 	*Executor
 	ctx     context.Context
+	target  *pluginv1.Target
 	catalog string
 	held    []func()
+	changes Changes
 }
 
 func (w *writer) hold(release func(), err error) error {
@@ -123,7 +130,7 @@ func (w *writer) release() {
 // required. That takes a session of its own: the transaction sees the catalog as
 // it was when it began.
 func (w *writer) stage(s *engine.Session, u *pluginv1.Unit) ([]done, error) {
-	steps, err := run(s, u.GetStage(), nil)
+	steps, err := w.run(s, u.GetStage(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -141,11 +148,15 @@ func (w *writer) stage(s *engine.Session, u *pluginv1.Unit) ([]done, error) {
 	return steps, require(now, u)
 }
 
-// contained refuses a Unit that would end its own transaction.
-func contained(s *engine.Session, u *pluginv1.Unit) error {
+// contained refuses a Unit that would end its own transaction, or that defines
+// something in a linked bucket.
+func (w *writer) contained(s *engine.Session, u *pluginv1.Unit) error {
 	for _, statements := range [][]*pluginv1.Statement{u.GetStage(), u.GetStatements(), {u.GetAnswer()}} {
 		for _, st := range statements {
 			if err := s.Control(st.GetSql()); err != nil {
+				return err
+			}
+			if err := w.guarded(w.target, &w.changes, st.GetSql()); err != nil {
 				return err
 			}
 		}
@@ -179,12 +190,12 @@ type done struct {
 }
 
 // run runs statements and adds what they did to what was done before.
-func run(s *engine.Session, statements []*pluginv1.Statement, steps []done) ([]done, error) {
+func (w *writer) run(s *engine.Session, statements []*pluginv1.Statement, steps []done) ([]done, error) {
 	for _, st := range statements {
 		start := time.Now()
 		n, err := s.Exec(bind(st, steps))
 		if err != nil {
-			return nil, err
+			return nil, w.explain(w.target, st.GetSql(), err)
 		}
 		steps = append(steps, done{rows: n, elapsed: time.Since(start)})
 	}
@@ -200,6 +211,9 @@ func answer(s *engine.Session, st *pluginv1.Statement, steps []done) ([]byte, er
 		return nil, nil
 	}
 	rows, err := s.Objects(bind(st, steps), 1, maxInlineBytes)
+	if errors.Is(err, sdk.ErrProjectNotFound) {
+		return nil, err // what was committed is gone with it
+	}
 	if err != nil {
 		return nil, errAnswer.Errorf("the write is committed, but its answer could not be made: %v", err)
 	}

@@ -34,7 +34,7 @@ func TestDescriptionsThatLie(t *testing.T) {
 		"form":            {first(func(c *pluginv1.Command) { c.Form = 99 }), pluginhost.Settings{}, []string{"its form 99 is not known here"}},
 		"effect":          {first(func(c *pluginv1.Command) { c.Effect = 0 }), pluginhost.Settings{}, []string{"its effect 0 is neither read nor write"}},
 		"permission-none": {first(func(c *pluginv1.Command) { c.Permission = "" }), pluginhost.Settings{}, []string{`its permission "" is not <area>:read`}},
-		"need":            {func(d *pluginv1.DescribeResponse) { d.NeedsPermissions = []string{"sql"} }, pluginhost.Settings{Grants: []string{"sql"}}, []string{`it needs "sql", which is not <area>:read, <area>:write or admin`}},
+		"need":            {func(d *pluginv1.DescribeResponse) { d.NeedsPermissions = []string{"sql"} }, pluginhost.Settings{Grants: []string{"sql"}}, []string{`it needs "sql", which is not <area>:read, <area>:write, <area>:admin or admin`}},
 		"dots":            {route("GET", "/x/dots/../a", 200), pluginhost.Settings{}, []string{`".." is neither a name nor a {parameter}`}},
 		"branch-twice":    {route("GET", "{catalog}/x/branch-twice/{branch}", 200), pluginhost.Settings{}, []string{"{branch} is in {catalog} already"}},
 		"permission":      {first(func(c *pluginv1.Command) { c.Permission = "all" }), pluginhost.Settings{}, []string{`its permission "all" is not <area>:read`}},

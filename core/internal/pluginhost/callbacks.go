@@ -51,7 +51,7 @@ func (c callbacks) within(ctx context.Context, token string, u use) (*invocation
 	if u.writes {
 		i.noteWrite()
 	}
-	ctx = plan.WithMark(queue.As(ctx, i.writer()), i.Mark, false)
+	ctx = asCaller(plan.WithMark(queue.As(ctx, i.writer()), i.Mark, false), i.Call)
 	if l := i.leased(); l != nil {
 		ctx = l.Within(ctx)
 	}
@@ -67,6 +67,9 @@ func (c callbacks) mayUse(i *invocation, u use) error {
 	}
 	if u.permission != "" {
 		if err := i.grants.demand(u.permission, "call "+u.callback); err != nil {
+			return err
+		}
+		if err := i.demandOfCaller(u.permission, "the callback "+u.callback); err != nil {
 			return err
 		}
 	}
@@ -135,6 +138,9 @@ func (c callbacks) Query(ctx context.Context, r *pluginv1.QueryRequest) (*plugin
 		return &pluginv1.QueryResponse{Error: c.failure(nil, "Query", err)}, nil
 	}
 	defer end()
+	if err := i.grants.demandRead(r.GetStatement()); err != nil {
+		return &pluginv1.QueryResponse{Error: c.failure(i, "Query", err)}, nil
+	}
 	rows, err := c.host.cfg.Executor.Query(ctx, i.Target, r.GetStatement())
 	if err != nil {
 		return &pluginv1.QueryResponse{Error: c.failure(i, "Query", err)}, nil

@@ -28,8 +28,8 @@ var (
 	semver = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$`)
 	// memberName is what comes after the plugin in the name of a command or an event.
 	memberName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]*$`)
-	// permissionShape is area:read or area:write; what else there is, mayAsk knows.
-	permissionShape = regexp.MustCompile(`^[a-z][a-z0-9-]*:(read|write)$`)
+	// permissionShape is an area and a level.
+	permissionShape = regexp.MustCompile(`^[a-z][a-z0-9-]*:(read|write|admin)$`)
 	// segment is one part of a path: a fixed text or one parameter.
 	segment = regexp.MustCompile(`^(\{[A-Za-z][A-Za-z0-9]*\}|[A-Za-z0-9._~-]+)$`)
 )
@@ -72,7 +72,7 @@ func (m *member) compile() (faults []error) {
 	}
 	for _, need := range d.GetNeedsPermissions() {
 		if need != sdk.AdminOnly && !permissionShape.MatchString(need) {
-			fault("it needs %q, which is not <area>:read, <area>:write or %s", need, sdk.AdminOnly)
+			fault("it needs %q, which is not <area>:read, <area>:write, <area>:admin or %s", need, sdk.AdminOnly)
 		}
 	}
 	m.commands, m.events = nil, nil
@@ -153,7 +153,7 @@ func (m *member) checkCommand(c *pluginv1.Command) (faults []error) {
 	switch p := c.GetPermission(); {
 	case p == sdk.AdminOnly, p == sdk.AnyKey, permissionShape.MatchString(p):
 	default:
-		fault("its permission %q is not <area>:read, <area>:write, %s or %s", p, sdk.AdminOnly, sdk.AnyKey)
+		fault("its permission %q is not <area>:read, <area>:write, <area>:admin, %s or %s", p, sdk.AdminOnly, sdk.AnyKey)
 	}
 	for _, r := range c.GetRoutes() {
 		if err := m.checkRoute(c, r); err != nil {

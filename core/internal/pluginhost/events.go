@@ -202,21 +202,24 @@ func (e *emission) committed() {
 
 // notify delivers an event to a subscriber, which acts in its own name: inside the
 // project of the event, with what the operator granted it.
-func (h *Host) notify(ctx context.Context, d outbox.Delivery) error {
+func (h *Host) notify(ctx context.Context, d outbox.Delivery) (err error) {
 	m := h.memberOf(d.Subscriber)
 	if m.runs() && !slices.Contains(m.description.GetSubscriptions(), d.Event) {
 		return nil // this release of the plugin does not want it any more
 	}
 	call := Call{
 		Command: d.Event, Payload: d.Payload, Target: d.Target, RequestID: d.RequestID, RunID: d.RunID, Depth: d.Depth,
-		Principal: auth.Principal{Subject: "plugin:" + d.Subscriber, Project: d.Target.GetProject()},
+		Principal: auth.Principal{Subject: "plugin:" + d.Subscriber, Project: d.Target.GetProject(), Level: sdk.LevelAdmin},
 	}
 	r := &run{Call: call, step: "after " + d.Event, plugin: d.Subscriber, grants: m.grants, world: h.world(), writes: true}
+	if x := h.cfg.Executor; x.Registry != nil {
+		ctx = x.Registry.Within(ctx, d.Target.GetProject())
+	}
 	defer h.release(r)
+	defer func(start time.Time) { h.audit(r, err, time.Since(start)) }(time.Now())
 	bounded, cancel := context.WithTimeout(queue.As(ctx, call.writer()), notifyTime)
 	defer cancel()
 	var resp *pluginv1.NotifyResponse
-	var err error
 	h.asking(bounded, r, func(ctx context.Context, req *pluginv1.InvokeRequest) {
 		resp, err = m.Notify(ctx, &pluginv1.NotifyRequest{
 			EventId: d.ID, CallToken: req.GetCallToken(), Target: d.Target, Event: d.Event, Payload: d.Payload,

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/keboola/duckdb-storage/core/internal/disk"
+	"github.com/keboola/duckdb-storage/core/internal/gate"
 	"github.com/keboola/duckdb-storage/sdk"
 	pluginv1 "github.com/keboola/duckdb-storage/sdk/proto/duckdbstorage/plugin/v1"
 )
@@ -16,13 +18,21 @@ type grants struct {
 	granted []string
 	// trusted is the core or an area of the product: it writes the metadata of the host.
 	trusted bool
+	// own is the alias of the catalog that the run works on.
+	own string
+}
+
+// on are the grants in a run that works on a target.
+func (g grants) on(target *pluginv1.Target) grants {
+	g.own = disk.CatalogName(target.GetProject(), target.GetBranch())
+	return g
 }
 
 // everything is the grant of every permission.
 const everything = "*"
 
 // hostAreas are areas of permissions that are no plugin's own, whatever its name.
-var hostAreas = []string{"sql", "project", "query"}
+var hostAreas = []string{"sql", "project", "query", "links", "keys"}
 
 // allow reports whether the plugin may do what takes a permission.
 func (g grants) allow(permission string) bool {
@@ -64,9 +74,15 @@ func (g grants) demandCommand(c *Command, verb string) error {
 func (g grants) demandPlan(command string, resp *pluginv1.InvokeResponse) error {
 	switch resp.GetResult().(type) {
 	case *pluginv1.InvokeResponse_Rows:
-		return g.demand(sdk.ReadSQL, "answer "+command+" with Rows")
+		if err := g.demand(sdk.ReadSQL, "answer "+command+" with Rows"); err != nil {
+			return err
+		}
+		return g.demandRead(resp.GetRows().GetStatement())
 	case *pluginv1.InvokeResponse_Export:
-		return g.demand(sdk.ReadSQL, "answer "+command+" with an Export")
+		if err := g.demand(sdk.ReadSQL, "answer "+command+" with an Export"); err != nil {
+			return err
+		}
+		return g.demandRead(resp.GetExport().GetStatement())
 	case *pluginv1.InvokeResponse_Unit:
 		if err := g.demand(sdk.WriteSQL, "answer "+command+" with a Unit"); err != nil {
 			return err
@@ -83,9 +99,26 @@ func (g grants) demandPlan(command string, resp *pluginv1.InvokeResponse) error 
 // metadata is the schema of the host's own tables in each catalog.
 const metadata = "__storage"
 
-// demandUnit refuses statements that would write the host's metadata. What the host
-// says of a table or a bucket is true only if nobody else writes it.
+// demandRead refuses a statement that names the catalog of another project or branch:
+// that may be in the same instance of DuckDB, which hides nothing of it.
+func (g grants) demandRead(st *pluginv1.Statement) error {
+	if g.trusted {
+		return nil
+	}
+	return gate.Guest(st.GetSql(), gate.Names{Own: g.own})
+}
+
+// demandUnit refuses statements that would write the host's metadata, or name another
+// catalog. What the host says of a table or a bucket is true only if nobody else writes it.
 func (g grants) demandUnit(u *pluginv1.Unit) error {
+	for _, p := range u.GetRequire() {
+		if err := g.demandRead(p.GetStatement()); err != nil {
+			return err
+		}
+	}
+	if err := g.demandRead(u.GetAnswer()); err != nil {
+		return err
+	}
 	for _, st := range slices.Concat(u.GetStage(), u.GetStatements()) {
 		if err := g.demandStatement(st); err != nil {
 			return err
@@ -97,6 +130,9 @@ func (g grants) demandUnit(u *pluginv1.Unit) error {
 // demandStatement refuses any statement of a write that names the metadata: a view or
 // a macro is no way around it, because DuckDB writes to tables by their names only.
 func (g grants) demandStatement(st *pluginv1.Statement) error {
+	if err := g.demandRead(st); err != nil {
+		return err
+	}
 	if g.trusted || !strings.Contains(strings.ToLower(st.GetSql()), metadata) {
 		return nil
 	}

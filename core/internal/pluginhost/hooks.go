@@ -60,7 +60,7 @@ func (h *Host) leaseForHooks(ctx context.Context, r *run) error {
 // askHook asks one hook on a command, which runs for the same caller.
 func (h *Host) askHook(ctx context.Context, command *run, k hook) error {
 	r := &run{
-		Call: command.Call, step: k.plugin + " before " + command.step, plugin: k.plugin, grants: h.grantsOf(k.plugin),
+		Call: command.Call, step: k.plugin + " before " + command.step, plugin: k.plugin, grants: h.grantsOf(k.plugin).on(command.Target),
 		world: h.world(), caller: command, writes: command.writes,
 	}
 	r.Mark = nil // what a hook writes is not what the request asks for

@@ -28,6 +28,7 @@ import (
 
 	"github.com/keboola/duckdb-storage/core/internal/outbox"
 	"github.com/keboola/duckdb-storage/core/internal/plan"
+	"github.com/keboola/duckdb-storage/core/internal/registry"
 	"github.com/keboola/duckdb-storage/sdk"
 )
 
@@ -51,6 +52,9 @@ type Config struct {
 	Jobs Jobs
 	// Observer is told what commands and plugins do; nil tells nobody.
 	Observer Observer
+	// Audit takes what plugins write by themselves after an event, and returns when it is
+	// durable; nil takes nothing.
+	Audit func(registry.AuditEntry)
 	// Drain is how long a plugin that a reload takes away may work on what it has
 	// begun; 30 s.
 	Drain time.Duration

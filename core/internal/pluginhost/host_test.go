@@ -68,7 +68,7 @@ func hostWithQueue(t *testing.T, plugins ...*sdk.Plugin) (*pluginhost.Host, *que
 
 func call(command, payload string, admin bool) pluginhost.Call {
 	return pluginhost.Call{
-		Command: command, Payload: []byte(payload), Principal: auth.Principal{Subject: "test", Admin: admin, Project: "1"},
+		Command: command, Payload: []byte(payload), Principal: auth.Principal{Subject: "test", Admin: admin, Project: "1", Level: sdk.LevelWrite},
 		Target: &pluginv1.Target{Project: "1", Branch: plan.DefaultBranch}, Accept: "application/json", RequestID: "r1",
 	}
 }

@@ -42,7 +42,7 @@ func (h *Host) Invoke(ctx context.Context, call Call) (plan.Answer, error) {
 }
 
 func (h *Host) invoke(ctx context.Context, call Call, caller *run) (_ plan.Answer, err error) {
-	ctx = plan.WithMark(queue.As(ctx, call.writer()), call.Mark, caller == nil)
+	ctx = asCaller(plan.WithMark(queue.As(ctx, call.writer()), call.Mark, caller == nil), call)
 	c, err := h.Table().command(call.Command)
 	if err != nil {
 		return plan.Answer{}, err
@@ -68,25 +68,21 @@ func (h *Host) invoke(ctx context.Context, call Call, caller *run) (_ plan.Answe
 		return plan.Answer{}, err
 	}
 	defer events.committed()
-	return h.cfg.Executor.Run(h.joined(ctx, r), call.Target, call.Accept, resp, events.along()...)
+	answer, err := h.cfg.Executor.Run(h.joined(ctx, r), call.Target, call.Accept, resp, events.along()...)
+	answer.Reads = resp.GetRows() != nil && !h.wrote(r)
+	return answer, err
 }
 
-// admit checks that the caller may run a command, and its input. It is done here as
-// well as at the door, so that a plugin cannot lend a project's key more than it has.
-func (h *Host) admit(c *Command, call Call) error {
-	switch permission := c.GetPermission(); {
-	case call.Principal.Allows(permission):
-		return c.validate(call.Payload)
-	case permission == sdk.AdminOnly:
-		return sdk.ErrDenied.Errorf("%s needs the admin key", c.GetName())
-	default:
-		return sdk.ErrDenied.Errorf("%s takes the permission %s, which the key %s does not have", c.GetName(), permission, call.Principal.Subject)
-	}
+// wrote reports whether a handler of the run may have changed something by itself.
+func (h *Host) wrote(r *run) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return r.wrote
 }
 
 // newRun makes the run of a command. It returns Conflict for a chain without end.
 func (h *Host) newRun(c *Command, call Call, caller *run) (*run, error) {
-	r := &run{Call: call, step: c.GetName(), plugin: c.Plugin, grants: h.grantsOf(c.Plugin), world: h.world(), caller: caller, writes: isWrite(c)}
+	r := &run{Call: call, step: c.GetName(), plugin: c.Plugin, grants: h.grantsOf(c.Plugin).on(call.Target), world: h.world(), caller: caller, writes: isWrite(c)}
 	return r, r.bounded()
 }
 
@@ -105,7 +101,10 @@ func (h *Host) answer(ctx context.Context, c *Command, r *run) (*pluginv1.Invoke
 	if plan.Writes(resp) && !r.writes {
 		return nil, errReadWrites(r.step)
 	}
-	return resp, r.grants.demandPlan(r.step, resp)
+	if err := r.grants.demandPlan(r.step, resp); err != nil {
+		return nil, err
+	}
+	return resp, r.demandPlanOfCaller(resp)
 }
 
 func isWrite(c *Command) bool { return c.GetEffect() == pluginv1.Effect_EFFECT_WRITE }
@@ -134,7 +133,7 @@ func (h *Host) asking(ctx context.Context, r *run, call func(context.Context, *p
 	call(handling, &pluginv1.InvokeRequest{
 		Command: r.Command, Payload: r.Payload, CallToken: token, RequestId: r.RequestID, RunId: r.RunID,
 		Target: r.Target, Accept: r.Accept,
-		Principal: &pluginv1.Principal{Subject: r.Principal.Subject, Admin: r.Principal.Admin, Project: r.Principal.Project},
+		Principal: r.Principal.Proto(),
 	})
 }
 

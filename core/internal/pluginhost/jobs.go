@@ -3,14 +3,16 @@ package pluginhost
 import (
 	"context"
 
+	"github.com/keboola/duckdb-storage/core/internal/registry"
 	"github.com/keboola/duckdb-storage/sdk"
 	pluginv1 "github.com/keboola/duckdb-storage/sdk/proto/duckdbstorage/plugin/v1"
 )
 
 // Jobs runs commands in the background. Package jobs implements it.
 type Jobs interface {
-	// Start makes a call a job and returns its id when that is durable.
-	Start(call Call) (id string, err error)
+	// Start makes a call a job and returns its id when that is durable. The job works in
+	// the project that ctx is within.
+	Start(ctx context.Context, call Call) (id string, err error)
 	// Report notes how far the job is that ctx belongs to. Outside of a job it does
 	// nothing. It returns ErrCancelled for a job that was cancelled.
 	Report(ctx context.Context, fraction float64, message string) error
@@ -27,9 +29,11 @@ func (h *Host) Check(call Call) error {
 	return h.admit(c, call)
 }
 
-// carry lets what a callback does be part of the job that its call is part of. The
-// context of a callback comes from the plugin's process and knows nothing of it.
+// carry lets what a callback does be part of the job that its call is part of, and keeps
+// it within the project of the call. The context of a callback comes from the plugin's
+// process and knows nothing of either.
 func (h *Host) carry(ctx context.Context, i *invocation) context.Context {
+	ctx = registry.Carry(ctx, i.ctx)
 	if h.cfg.Jobs == nil {
 		return ctx
 	}
@@ -60,7 +64,7 @@ func (c callbacks) startJob(ctx context.Context, r *pluginv1.StartJobRequest) (i
 	if called.GetSecret() {
 		return "", sdk.ErrUnsupported.Errorf("%s is not run as a job: its answer holds a secret that is shown once", called.GetName())
 	}
-	i, _, end, err := c.within(ctx, r.GetCallToken(), use{callback: "StartJob", command: called, writes: true})
+	i, ctx, end, err := c.within(ctx, r.GetCallToken(), use{callback: "StartJob", command: called, writes: true})
 	if err != nil {
 		return "", err
 	}
@@ -71,7 +75,7 @@ func (c callbacks) startJob(ctx context.Context, r *pluginv1.StartJobRequest) (i
 	if call.Depth = i.depth(); call.Depth >= sdk.MaxCallDepth {
 		return "", sdk.ErrConflict.Errorf("%s is not started: calls, jobs and events lead to one another more than %d deep: %s", call.Command, sdk.MaxCallDepth, i.shown())
 	}
-	return c.host.cfg.Jobs.Start(call)
+	return c.host.cfg.Jobs.Start(ctx, call)
 }
 
 // Progress says how far the job of this command is.

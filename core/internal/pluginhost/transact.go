@@ -99,6 +99,9 @@ func (t *transaction) do(request *pluginv1.TransactRequest) (*pluginv1.TransactR
 		if err := t.i.grants.demand(sdk.ReadSQL, "query in a transaction"); err != nil {
 			return nil, err
 		}
+		if err := t.i.grants.demandRead(op.Query); err != nil {
+			return nil, err
+		}
 		rows, err := t.tx.Query(op.Query)
 		return &pluginv1.TransactResponse{Rows: rows}, err
 	case *pluginv1.TransactRequest_Commit:

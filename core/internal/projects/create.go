@@ -17,6 +17,7 @@ import (
 	"github.com/keboola/duckdb-storage/core/internal/plan"
 	"github.com/keboola/duckdb-storage/core/internal/registry"
 	"github.com/keboola/duckdb-storage/sdk"
+	"github.com/keboola/duckdb-storage/sdk/hostapi"
 )
 
 // ID is a project's id: 1 to 64 letters, digits, dashes and underscores.
@@ -41,7 +42,8 @@ type CreateRequest struct {
 // CreateResponse is the project with its key.
 type CreateResponse struct {
 	Project
-	APIKey string `json:"apiKey" jsonschema:"secret of the project's key; shown only here"`
+	KeyID  string `json:"keyId" jsonschema:"id of the project's first key, which may do everything in it"`
+	APIKey string `json:"apiKey" jsonschema:"secret of that key; shown only here"`
 }
 
 // defaultRetentionDays is Keboola's default for time travel.
@@ -65,15 +67,20 @@ func (c *Commands) create(ctx *sdk.Context, in CreateRequest) (CreateResponse, e
 	if p.DataRetentionDays == 0 {
 		p.DataRetentionDays = defaultRetentionDays
 	}
+	release, err := c.Turns.Acquire(ctx, "project "+p.ID)
+	if err != nil {
+		return CreateResponse{}, err
+	}
+	defer release()
 	if err := c.Registry.Reserve(ctx, p, func() error { return c.unclaimed(p.ID) }); err != nil {
 		return CreateResponse{}, err
 	}
-	secret, key := auth.NewProjectKey(p.ID)
+	secret, key := auth.NewKey(registry.Key{Project: p.ID, Description: "made with the project", Level: sdk.LevelAdmin, Created: p.Created})
 	if err := c.bringUp(ctx, p, key); err != nil {
 		return CreateResponse{}, err
 	}
 	view, err := show(p)
-	return CreateResponse{Project: view, APIKey: secret}, err
+	return CreateResponse{Project: view, KeyID: key.ID, APIKey: secret}, err
 }
 
 // unclaimed refuses an id whose files are there already. They belong to somebody,
@@ -138,7 +145,8 @@ func (in UpdateRequest) apply(p *registry.Project) (err error) {
 		p.DataRetentionDays = *in.DataRetentionTimeInDays
 	}
 	if in.Timezone != nil {
-		if _, err := time.LoadLocation(*in.Timezone); err != nil {
+		// Go takes two names that are none: the machine's zone, and nothing.
+		if _, err := time.LoadLocation(*in.Timezone); err != nil || *in.Timezone == "Local" || *in.Timezone == "" {
 			return sdk.ErrInvalid.Errorf("time zone %q is not known; use an IANA name such as Europe/Prague", *in.Timezone).At("/timezone")
 		}
 		p.Timezone = *in.Timezone
@@ -164,12 +172,35 @@ func mergeSettings(old json.RawMessage, changes map[string]any) (json.RawMessage
 	return json.Marshal(merged)
 }
 
-// Drop removes a project with everything in it.
-var Drop = sdk.Command[NoRequest, sdk.None]{Name: "projects.Drop", Summary: "Remove a project: its tables, its files, its keys."}
+// Drop removes a project with everything in it. One whose buckets other projects link to
+// is refused with hostapi.ErrBucketLinked unless Force is set: then those links go first.
+var Drop = sdk.Command[DropRequest, sdk.None]{Name: "projects.Drop", Summary: "Remove a project: its tables, its files, its keys; with force, also the links that others have to it."}
 
-func (c *Commands) drop(ctx *sdk.Context, _ NoRequest) (sdk.None, error) {
-	if err := c.Registry.BeginDrop(ctx, ctx.Project()); err != nil {
+// DropRequest says how.
+type DropRequest struct {
+	Force bool `json:"force,omitempty" in:"query" jsonschema:"remove the buckets of other projects that are linked to this one"`
+}
+
+// dropAttempts is how often a forced drop removes links that were made meanwhile.
+const dropAttempts = 3
+
+func (c *Commands) drop(ctx *sdk.Context, in DropRequest) (sdk.None, error) {
+	release, err := c.Turns.Acquire(ctx, "project "+ctx.Project())
+	if err != nil {
 		return sdk.None{}, err
+	}
+	defer release()
+	for attempt := 1; ; attempt++ {
+		err := c.Links.Release(ctx, ctx.Project(), in.Force)
+		if err == nil {
+			err = c.Registry.BeginDrop(ctx, ctx.Project())
+		}
+		if err == nil {
+			break
+		}
+		if !in.Force || !errors.Is(err, hostapi.ErrBucketLinked) || attempt == dropAttempts {
+			return sdk.None{}, err
+		}
 	}
 	// The project is gone for every client from here on; a crash or a client
 	// that leaves must not bring it back. After an error the drop can be repeated.

@@ -5,16 +5,28 @@
 package projects
 
 import (
+	"context"
+
+	"github.com/keboola/duckdb-storage/core/internal/doctor"
+	"github.com/keboola/duckdb-storage/core/internal/links"
 	"github.com/keboola/duckdb-storage/core/internal/plan"
+	"github.com/keboola/duckdb-storage/core/internal/queue"
 	"github.com/keboola/duckdb-storage/core/internal/registry"
 	"github.com/keboola/duckdb-storage/sdk"
+	"github.com/keboola/duckdb-storage/sdk/hostapi"
 )
 
 // Commands is what the commands work with.
 type Commands struct {
 	Executor *plan.Executor
 	Registry *registry.Registry
-	Version  string // of the service
+	Links    *links.Links
+	// Turns lets one request at a time make or remove the project of an id: it does so in
+	// several steps, and none of them may meet those of another request.
+	Turns   *queue.Queue
+	Version string // of the service
+	// Examine checks the service and where it runs.
+	Examine func(context.Context) []doctor.Check
 }
 
 const projectPath = "/projects/{project}"
@@ -28,10 +40,10 @@ func (c *Commands) Plugin() *sdk.Plugin {
 	sdk.Handle(p, List, c.list, sdk.GET("/projects"), sdk.Permission(sdk.AdminOnly))
 	sdk.Handle(p, Info, c.info, sdk.GET(projectPath), sdk.GET(projectPath+"/info"), sdk.Permission("project:read"))
 	sdk.Handle(p, Update, c.update, sdk.PUT(projectPath), sdk.Permission("project:write"), sdk.Writes())
-	sdk.Handle(p, Drop, c.drop, sdk.DELETE(projectPath), sdk.Permission(sdk.AdminOnly), sdk.Writes())
+	sdk.Handle(p, Drop, c.drop, sdk.DELETE(projectPath), sdk.Permission(sdk.AdminOnly), sdk.Writes(), sdk.Fails(hostapi.ErrBucketLinked))
 	sdk.Handle(p, Reopen, c.reopen, sdk.POST("/admin"+projectPath+"/reopen"), sdk.Permission(sdk.AdminOnly))
 	sdk.Handle(p, Queues, c.queues, sdk.GET("/admin/queues"), sdk.Permission(sdk.AdminOnly))
-	sdk.Handle(p, Query, c.query, sdk.POST(sdk.Catalog+"/query"), sdk.Permission("query:write"), sdk.Writes())
+	sdk.Handle(p, Query, c.query, sdk.POST(sdk.Catalog+"/query"), sdk.Permission(ReadQuery), sdk.Writes(), sdk.Fails(hostapi.ErrBucketLinked))
 	return p
 }
 

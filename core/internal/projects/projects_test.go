@@ -19,6 +19,7 @@ import (
 	"github.com/keboola/duckdb-storage/core/internal/plan"
 	"github.com/keboola/duckdb-storage/core/internal/pluginhost"
 	"github.com/keboola/duckdb-storage/core/internal/projects"
+	"github.com/keboola/duckdb-storage/core/internal/queue"
 	"github.com/keboola/duckdb-storage/core/internal/registry"
 	"github.com/keboola/duckdb-storage/sdk"
 	pluginv1 "github.com/keboola/duckdb-storage/sdk/proto/duckdbstorage/plugin/v1"
@@ -34,7 +35,7 @@ type service struct {
 func open(t *testing.T, root string) service {
 	t.Helper()
 	h := fixture.Open(t, root)
-	c := &projects.Commands{Executor: h.Executor, Registry: h.Registry, Version: "1.0.0"}
+	c := &projects.Commands{Executor: h.Executor, Registry: h.Registry, Links: h.Links, Turns: queue.New(queue.Config{}), Version: "1.0.0"}
 	table, err := pluginhost.Open(t.Context(), pluginhost.Config{
 		Dir: t.TempDir(), Logger: hclog.NewNullLogger(), Executor: h.Executor,
 	}, c.Plugin())
@@ -90,7 +91,7 @@ func TestLifeOfAProject(t *testing.T) {
 	s := open(t, t.TempDir())
 	created := s.must(t, "projects.Create", "", `{"id":"a-1","name":"A","settings":{"x":1,"y":{"z":2}}}`)
 	key, _ := created["apiKey"].(string)
-	if p, err := auth.Authenticate(s.Registry, "Bearer "+key); err != nil || p.Admin || !p.MayUse("a-1") {
+	if p, err := auth.Authenticate(s.Registry, "Bearer "+key, time.Now()); err != nil || p.Admin || !p.MayUse("a-1") {
 		t.Errorf("the key opens %+v, %v", p, err)
 	}
 	if _, err := s.invoke(t, "projects.Create", "", `{"id":"a-1"}`); !errors.Is(err, sdk.ErrProjectExists) {
@@ -113,7 +114,7 @@ func TestLifeOfAProject(t *testing.T) {
 	if _, err := s.invoke(t, "projects.Drop", "a-1", "{}"); !errors.Is(err, sdk.ErrProjectNotFound) {
 		t.Errorf("dropped again: %v", err)
 	}
-	if _, err := auth.Authenticate(s.Registry, "Bearer "+key); !errors.Is(err, sdk.ErrUnauthenticated) {
+	if _, err := auth.Authenticate(s.Registry, "Bearer "+key, time.Now()); !errors.Is(err, sdk.ErrUnauthenticated) {
 		t.Errorf("the key after the drop: %v", err)
 	}
 	nothingLeft(t, s, "a-1")
@@ -212,7 +213,7 @@ func TestSweep(t *testing.T) {
 					return s.Engine.Create(t.Context(), engine.Project(s.Layout, "x", plan.DefaultBranch))
 				},
 				"dropping": func() error {
-					if err := s.Registry.Activate(t.Context(), p, registry.Key{Hash: "h", Project: "x"}); err != nil {
+					if err := s.Registry.Activate(t.Context(), p, registry.Key{ID: "h", Hash: "h", Project: "x"}); err != nil {
 						return err
 					}
 					_, err := s.Registry.Change(t.Context(), "x", func(p *registry.Project) error { p.State = registry.Dropping; return nil })
@@ -278,7 +279,7 @@ func TestQueryErrorsAreAnswers(t *testing.T) {
 		"CREATE TABLE t (b INTEGER)":             "already exists",
 		"ATTACH ':memory:' AS m":                 "not allowed",
 		"DELETE FROM __storage.buckets":          "belongs to the service",
-		"CREATE TABLE memory.main.t (a INTEGER)": "own catalog only",
+		"CREATE TABLE memory.main.t (a INTEGER)": "not a part of the project",
 		"SELECT 1 LIMIT ?":                       "",
 	} {
 		payload, _ := json.Marshal(map[string]string{"sql": statement})
@@ -297,29 +298,6 @@ func TestQueryErrorsAreAnswers(t *testing.T) {
 	}
 	if got := s.must(t, "query.Execute", "1", `{"sql":"SELECT count(*) AS n FROM t"}`); got["status"] != "ok" || !cmp.Equal(got["rows"], []any{[]any{0.0}}) {
 		t.Errorf("afterwards: %v", got)
-	}
-}
-
-func TestBackend(t *testing.T) {
-	t.Parallel()
-	s := open(t, t.TempDir())
-	out := s.must(t, "backend.Init", "", "{}")
-	if out["status"] != "ok" || len(out["checks"].([]any)) < 8 {
-		t.Errorf("%v", out)
-	}
-	s.must(t, "projects.Create", "", `{"id":"1"}`)
-	s.must(t, "backend.Remove", "", "{}")
-	s.must(t, "projects.Info", "1", "{}")
-	// Every problem at once, by name.
-	if err := os.RemoveAll(s.Layout.Temp()); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.RemoveAll(s.Layout.Runtime); err != nil {
-		t.Fatal(err)
-	}
-	_, err := s.invoke(t, "backend.Init", "", "{}")
-	if !errors.Is(err, sdk.ErrInvalid) || !strings.Contains(err.Error(), "tempDir: ") || !strings.Contains(err.Error(), "runtimeDir: ") {
-		t.Errorf("got %v", err)
 	}
 }
 

@@ -12,7 +12,9 @@ import (
 
 	"github.com/keboola/duckdb-storage/core/internal/engine"
 	"github.com/keboola/duckdb-storage/core/internal/plan"
+	"github.com/keboola/duckdb-storage/core/internal/sqltext"
 	"github.com/keboola/duckdb-storage/sdk"
+	"github.com/keboola/duckdb-storage/sdk/hostapi"
 	pluginv1 "github.com/keboola/duckdb-storage/sdk/proto/duckdbstorage/plugin/v1"
 	"github.com/keboola/duckdb-storage/sdk/sql"
 )
@@ -68,22 +70,33 @@ type QueryResponse struct {
 
 const maxQueryTime = time.Hour
 
+// What a statement takes: the command itself asks for ReadQuery, and a statement that
+// changes something for WriteQuery.
+const (
+	ReadQuery  = "query:read"
+	WriteQuery = "query:write"
+)
+
 func (c *Commands) query(ctx *sdk.Context, in QueryRequest) (sdk.Plan, error) {
 	timeout := maxQueryTime
 	if in.TimeoutSeconds > 0 {
 		timeout = min(timeout, time.Duration(in.TimeoutSeconds)*time.Second)
 	}
-	statement := sql.Raw(strings.TrimRight(strings.TrimSpace(in.SQL), "; \t\r\n"), values(in.Params)...)
-	s, err := c.Executor.Session(ctx, &pluginv1.Target{Project: ctx.Project(), Branch: ctx.Branch()})
+	target := &pluginv1.Target{Project: ctx.Project(), Branch: ctx.Branch()}
+	s, err := c.Executor.Session(ctx, target)
 	if err != nil {
 		return nil, err
 	}
-	intent, err := s.Inspect(statement)
+	judged, err := s.Inspect(sql.Raw(in.SQL, values(in.Params)...))
 	s.Close()
 	if err != nil {
+		if c.Executor.Links != nil {
+			err = c.Executor.Links.Explain(target, in.SQL, err)
+		}
 		return answerError(err)
 	}
-	if intent == engine.Reads {
+	statement := judged.Statement
+	if judged.Intent == engine.Reads {
 		if shorthand.MatchString(statement.SQL()) {
 			statement = sql.New("SELECT * FROM (?\n)", statement)
 		}
@@ -94,6 +107,12 @@ func (c *Commands) query(ctx *sdk.Context, in QueryRequest) (sdk.Plan, error) {
 			rows.MaxRows = uint64(max(*in.Limit, 0))
 		}
 		return rows, nil
+	}
+	if !ctx.Allows(WriteQuery) {
+		return nil, sdk.ErrDenied.Errorf("a statement that changes something takes the permission %s, which the key %s does not have", WriteQuery, ctx.Subject())
+	}
+	if err := c.mayDrop(ctx, judged.Definition); err != nil {
+		return answerError(err)
 	}
 	bounded, cancel := ctx.WithTimeout(timeout)
 	defer cancel()
@@ -106,6 +125,21 @@ func (c *Commands) query(ctx *sdk.Context, in QueryRequest) (sdk.Plan, error) {
 		Status: "ok", RowsAffected: &n, Message: fmt.Sprintf("Statement executed successfully: %d rows affected.", n),
 		Columns: []engine.Column{}, Rows: [][]any{},
 	}}, nil
+}
+
+// mayDrop refuses to drop a bucket that others link to, as the route for that does
+// without force. A link that is just being made is not seen.
+func (c *Commands) mayDrop(ctx *sdk.Context, d sqltext.Definition) error {
+	if d.Verb != "DROP" || d.Kind != "SCHEMA" || ctx.Branch() != plan.DefaultBranch {
+		return nil
+	}
+	bucket := d.In()
+	for _, l := range c.Registry.LinksTo(ctx.Project()) {
+		if sql.Fold(l.SourceBucket) == sql.Fold(bucket) {
+			return hostapi.ErrBucketLinked.Errorf("bucket %q is linked into other buckets; DELETE …/buckets/%s?cascade=true&force=true ends the share, removes the links and drops it", bucket, bucket).With("bucket", bucket)
+		}
+	}
+	return nil
 }
 
 // shorthand matches reads that DuckDB takes inside a SELECT but cannot describe

@@ -39,13 +39,20 @@ type File struct {
 }
 
 // Files is the open file registry. It knows rows; the files package knows bytes.
-type Files struct{ store }
+type Files struct {
+	store
+	projects *Registry // nil: the rows of any project are taken
+}
 
 // OpenFiles opens the file registry, making it on the first start.
 func OpenFiles(ctx context.Context, e *engine.Engine, l disk.Layout) (*Files, error) {
-	f := &Files{store{engine: e, catalog: system(l, filesAlias, l.FileRegistry())}}
+	f := &Files{store: store{engine: e, catalog: system(l, filesAlias, l.FileRegistry())}}
 	return f, f.open(ctx)
 }
+
+// Guard refuses the rows of projects that are not active, from now on: a request that is
+// late does not bring back what ForgetProject removed.
+func (f *Files) Guard(projects *Registry) { f.projects = projects }
 
 // NextID returns an id that no other file has or had.
 func (f *Files) NextID(ctx context.Context) (string, error) {
@@ -79,7 +86,8 @@ func errNoFile(project, id string) error {
 // All returns the files of every project.
 func (f *Files) All(ctx context.Context) ([]File, error) { return f.list(ctx, sql.Statement{}) }
 
-// Put writes the row of a file, new or not.
+// Put writes the row of a file, new or not. It returns ErrProjectNotFound for that of a
+// project which was dropped.
 func (f *Files) Put(ctx context.Context, file File) error {
 	number, err := strconv.ParseInt(file.ID, 10, 64)
 	if err != nil {
@@ -94,6 +102,16 @@ func (f *Files) Put(ctx context.Context, file File) error {
 		expires = timestamp(file.Expires)
 	}
 	return f.write(ctx, func(s *engine.Session) error {
+		if f.projects != nil {
+			// Rows are written one at a time: this one comes before ForgetProject, or finds
+			// that the project is not active.
+			if _, err := f.projects.Project(file.Project); err != nil {
+				return err
+			}
+			if err := f.projects.Alive(ctx, file.Project); err != nil {
+				return err
+			}
+		}
 		if _, err := s.Exec(sql.New("DELETE FROM files WHERE id = ?", number)); err != nil {
 			return err
 		}

@@ -72,9 +72,9 @@ func (r *Registry) BeginJob(ctx context.Context, id string, started time.Time) e
 	})
 }
 
-// EndJobs notes how jobs ended, all of them or none. A job whose row is gone stays
-// gone.
-func (r *Registry) EndJobs(ctx context.Context, jobs ...Job) error {
+// EndJobs notes how jobs ended, and their runs in the audit, all of them or none. A job
+// whose row is gone stays gone.
+func (r *Registry) EndJobs(ctx context.Context, runs []AuditEntry, jobs ...Job) error {
 	for _, j := range jobs {
 		if !j.long() {
 			continue
@@ -93,7 +93,7 @@ func (r *Registry) EndJobs(ctx context.Context, jobs ...Job) error {
 				return err
 			}
 		}
-		return nil
+		return r.addAudit(s, runs)
 	})
 }
 
@@ -134,6 +134,9 @@ type JobFilter struct {
 	Command string
 	RunID   string
 	State   JobState
+	// Subject lists only jobs that this key started. With Branch those of that branch are
+	// listed as well.
+	Subject, Branch string
 	// Before lists only jobs that came before the one with this id.
 	Before string
 	// Undone lists only jobs that are not done.
@@ -151,6 +154,12 @@ func (f JobFilter) where() sql.Statement {
 		if is.value != "" {
 			conditions = append(conditions, sql.New("? = ?", is.column, is.value))
 		}
+	}
+	switch {
+	case f.Branch != "":
+		conditions = append(conditions, sql.New("(branch = ? OR subject = ?)", f.Branch, f.Subject))
+	case f.Subject != "":
+		conditions = append(conditions, sql.New("subject = ?", f.Subject))
 	}
 	if f.Before != "" {
 		conditions = append(conditions, sql.New("id < ?", f.Before))

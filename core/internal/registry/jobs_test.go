@@ -55,7 +55,7 @@ func TestJobsSurviveARestart(t *testing.T) {
 	}
 	want.State, want.Ended, want.Progress, want.Message = registry.JobError, want.Started.Add(time.Minute), &half, "it's ž"
 	want.Result, want.Error = nil, []byte(`{"detail":"a \"b\" 'c' ?"}`)
-	if err := h.Registry.EndJobs(t.Context(), want, job("never", "", "", "")); err != nil {
+	if err := h.Registry.EndJobs(t.Context(), nil, want, job("never", "", "", "")); err != nil {
 		t.Fatal(err)
 	}
 	h.Close()
@@ -77,7 +77,7 @@ func TestJobsAreFiltered(t *testing.T) {
 	}
 	old := job("2", "a", "y.Do", "r1")
 	old.State, old.Ended = registry.JobSuccess, old.Queued
-	if err := r.EndJobs(t.Context(), old); err != nil {
+	if err := r.EndJobs(t.Context(), nil, old); err != nil {
 		t.Fatal(err)
 	}
 	wantJobs(t, r, registry.JobFilter{}, "4", "3", "2", "1")
@@ -114,7 +114,7 @@ func TestLongOutcomes(t *testing.T) {
 		if err := h.Registry.AddJob(t.Context(), j); err != nil {
 			t.Fatal(err)
 		}
-		if err := h.Registry.EndJobs(t.Context(), j); err != nil {
+		if err := h.Registry.EndJobs(t.Context(), nil, j); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -152,7 +152,7 @@ func TestJobsGoWithTheirProject(t *testing.T) {
 	}
 	done := job("1", "a", "x.Do", "")
 	done.State, done.Ended = registry.JobSuccess, done.Queued
-	if err := r.EndJobs(t.Context(), done); err != nil {
+	if err := r.EndJobs(t.Context(), nil, done); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.Forget(t.Context(), "a"); err != nil {

@@ -74,7 +74,10 @@ func (r *Registry) Reserve(ctx context.Context, p Project, unclaimed func() erro
 			return err
 		}
 		return r.put(s, p)
-	}, func() { r.projects[p.ID] = p })
+	}, func() {
+		r.births++
+		r.projects[p.ID], r.lives[p.ID] = p, r.births
+	})
 }
 
 // Change changes an active project and returns what it became. Changes come one
@@ -82,7 +85,7 @@ func (r *Registry) Reserve(ctx context.Context, p Project, unclaimed func() erro
 func (r *Registry) Change(ctx context.Context, id string, fn func(*Project) error) (Project, error) {
 	var p Project
 	err := r.write(ctx, func(s *engine.Session) (err error) {
-		if p, err = r.Project(id); err != nil {
+		if p, err = r.active(ctx, id); err != nil {
 			return err
 		}
 		if err := fn(&p); err != nil {
@@ -94,35 +97,47 @@ func (r *Registry) Change(ctx context.Context, id string, fn func(*Project) erro
 }
 
 // BeginDrop takes an active project from the clients. A drop that was begun before
-// and failed half-way is begun again. It returns ErrProjectNotFound.
+// and failed half-way is begun again. It returns ErrProjectNotFound, and
+// hostapi.ErrBucketLinked while other projects link to buckets of this one.
 func (r *Registry) BeginDrop(ctx context.Context, id string) error {
 	r.mu.RLock()
 	dropping := r.projects[id].State == Dropping
 	r.mu.RUnlock()
-	if dropping {
+	if dropping && r.Alive(ctx, id) == nil {
 		return nil
 	}
 	_, err := r.Change(ctx, id, func(p *Project) error {
+		if links := r.LinksFromOthers(id); len(links) > 0 {
+			return Linked(links)
+		}
 		p.State = Dropping
 		return nil
 	})
 	return err
 }
 
-// Forget removes a project, its keys, and its jobs that are done.
+// Forget removes a project, its keys, its links, and its jobs that are done.
 func (r *Registry) Forget(ctx context.Context, id string) error {
+	var keys []Key
 	return r.write(ctx, func(s *engine.Session) error {
+		keys = r.Keys(id)
 		if _, err := s.Exec(sql.New("DELETE FROM keys WHERE project = ?", id)); err != nil {
 			return err
 		}
 		if _, err := s.Exec(sql.New("DELETE FROM jobs WHERE project = ? AND ended IS NOT NULL", id)); err != nil {
 			return err
 		}
+		if _, err := s.Exec(sql.New("DELETE FROM links WHERE target_project = ?", id)); err != nil {
+			return err
+		}
 		_, err := s.Exec(sql.New("DELETE FROM projects WHERE id = ?", id))
 		return err
 	}, func() {
 		delete(r.projects, id)
-		maps.DeleteFunc(r.keys, func(_ string, k Key) bool { return k.Project == id })
+		r.loseLinks(func(l Link) bool { return l.Target == id })
+		for _, k := range keys {
+			r.lose(k.ID)
+		}
 	})
 }
 

@@ -24,7 +24,15 @@ type Registry struct {
 
 	mu       sync.RWMutex
 	projects map[string]Project
-	keys     map[string]Key // by hash
+	births   uint64              // of projects since the start
+	lives    map[string]uint64   // see Within
+	keys     map[string]Key      // by id
+	hashes   map[string][]string // ids of keys, by the prefix of a hash
+
+	links    map[linkKey]Link
+	linkedTo map[string]int // how many links there are to buckets of a project
+
+	auditIDs auditIDs // held by who writes
 }
 
 // Open opens the registry of projects and keys, making it on the first start.
@@ -32,12 +40,18 @@ func Open(ctx context.Context, e *engine.Engine, l disk.Layout) (*Registry, erro
 	r := &Registry{
 		store:    store{engine: e, catalog: system(l, registryAlias, l.Registry())},
 		metadata: l.Metadata(),
-		projects: map[string]Project{}, keys: map[string]Key{},
+		projects: map[string]Project{}, lives: map[string]uint64{}, keys: map[string]Key{}, hashes: map[string][]string{}, links: map[linkKey]Link{}, linkedTo: map[string]int{},
 	}
 	if err := r.open(ctx); err != nil {
 		return nil, err
 	}
 	if err := r.loadProjects(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.loadLinks(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.openAudit(ctx); err != nil {
 		return nil, err
 	}
 	return r, r.loadKeys(ctx)

@@ -27,7 +27,7 @@ func anyDisk() error { return nil }
 
 func activate(t *testing.T, r *registry.Registry, id string) registry.Key {
 	t.Helper()
-	k := registry.Key{Hash: "hash-" + id, Subject: "project-" + id, Project: id}
+	k := registry.Key{ID: "id-" + id, Hash: "hash-" + id, Subject: "project-" + id, Project: id, Level: sdk.LevelAdmin, Created: project(id).Created}
 	if err := r.Reserve(t.Context(), project(id), anyDisk); err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +203,8 @@ func TestOlderCatalogIsMigrated(t *testing.T) {
 		t.Fatal(err)
 	}
 	row := "INSERT INTO __storage.tables VALUES ('b', '%s', [], true, %s, NULL)"
-	run(s, "DROP TABLE __storage.outbox", "DROP SEQUENCE __storage.outbox_order", "DROP TABLE __storage.committed")
+	run(s, "DROP TABLE __storage.outbox", "DROP SEQUENCE __storage.outbox_order", "DROP TABLE __storage.committed",
+		"DROP TABLE __storage.shares", "DROP TABLE __storage.links", "DROP TABLE __storage.revoked")
 	run(s, "ALTER TABLE __storage.tables ALTER COLUMN created SET NOT NULL", "UPDATE __storage.schema_migrations SET version = 1", fmt.Sprintf(row, "old", "now()"))
 	s.Close()
 	h.Close()
@@ -213,7 +214,7 @@ func TestOlderCatalogIsMigrated(t *testing.T) {
 	}
 	defer s.Close()
 	run(s, fmt.Sprintf(row, "new", "NULL"))
-	for _, st := range []string{"FROM __storage.tables WHERE name = 'old' AND created IS NOT NULL", "FROM __storage.schema_migrations WHERE version = 4"} {
+	for _, st := range []string{"FROM __storage.tables WHERE name = 'old' AND created IS NOT NULL", "FROM __storage.schema_migrations WHERE version = 5"} {
 		if found, err := s.HasRows(sql.Raw(st)); err != nil || !found {
 			t.Errorf("%s: %v, %v", st, found, err)
 		}
@@ -238,7 +239,7 @@ func TestNewerCatalogIsRefused(t *testing.T) {
 	h = fixture.Open(t, root)
 	for range 2 { // refused again, and not because of the first refusal
 		_, err = h.Engine.Session(t.Context(), catalog)
-		if want := "catalog project_1_main has version 99, this program knows versions up to 4: run a newer release"; !errors.Is(err, sdk.ErrUnavailable) || err.Error() != want {
+		if want := "catalog project_1_main has version 99, this program knows versions up to 5: run a newer release"; !errors.Is(err, sdk.ErrUnavailable) || err.Error() != want {
 			t.Errorf("got %v", err)
 		}
 	}

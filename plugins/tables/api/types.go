@@ -21,6 +21,16 @@ type Table struct {
 	LastImportDate *string  `json:"lastImportDate" jsonschema:"RFC 3339, UTC; null before the first import"`
 	IsAlias        bool     `json:"isAlias"`
 	IsTyped        bool     `json:"isTyped"`
+	// SourceTable is what a table of a linked bucket shows.
+	SourceTable *SourceTable `json:"sourceTable" jsonschema:"what a table of a linked bucket shows; null for any other"`
+	ReadError   string       `json:"readError,omitempty" jsonschema:"why it cannot be read; then it has no columns"`
+}
+
+// SourceTable is a table of the bucket that a linked one shows.
+type SourceTable struct {
+	ProjectID string `json:"projectId"`
+	Bucket    string `json:"bucket"`
+	Name      string `json:"name"`
 }
 
 // Column is a column as the API shows it: its DuckDB type without the length.

@@ -65,7 +65,7 @@ func leasing(t *testing.T) (*pluginhost.Host, *queue.Queue, *leases) {
 
 func invoke(ctx context.Context, h *pluginhost.Host, command, text string) error {
 	_, err := h.Invoke(ctx, pluginhost.Call{
-		Command: command, Payload: []byte(`{"text":"` + text + `"}`), Principal: auth.Principal{Subject: "test", Project: "1"},
+		Command: command, Payload: []byte(`{"text":"` + text + `"}`), Principal: auth.Principal{Subject: "test", Project: "1", Level: sdk.LevelAdmin},
 		Target: &pluginv1.Target{Project: "1", Branch: plan.DefaultBranch}, Accept: "application/json", RequestID: "r1",
 	})
 	return err

@@ -1256,7 +1256,12 @@ type Principal struct {
 	Subject string                 `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
 	Admin   bool                   `protobuf:"varint,2,opt,name=admin,proto3" json:"admin,omitempty"`
 	// The one project that the key opens; empty for the admin key.
-	Project       string `protobuf:"bytes,3,opt,name=project,proto3" json:"project,omitempty"`
+	Project string `protobuf:"bytes,3,opt,name=project,proto3" json:"project,omitempty"`
+	// What the key may do in its project: read, write, admin. Each comes with those
+	// before it. Empty for the admin key, which may do everything.
+	Permissions []string `protobuf:"bytes,4,rep,name=permissions,proto3" json:"permissions,omitempty"`
+	// The one branch whose tables the key opens; empty for every one.
+	Branch        string `protobuf:"bytes,5,opt,name=branch,proto3" json:"branch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1308,6 +1313,20 @@ func (x *Principal) GetAdmin() bool {
 func (x *Principal) GetProject() string {
 	if x != nil {
 		return x.Project
+	}
+	return ""
+}
+
+func (x *Principal) GetPermissions() []string {
+	if x != nil {
+		return x.Permissions
+	}
+	return nil
+}
+
+func (x *Principal) GetBranch() string {
+	if x != nil {
+		return x.Branch
 	}
 	return ""
 }
@@ -2890,11 +2909,13 @@ const file_duckdbstorage_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x06run_id\x18\b \x01(\tR\x05runId\":\n" +
 	"\x06Target\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x16\n" +
-	"\x06branch\x18\x02 \x01(\tR\x06branch\"U\n" +
+	"\x06branch\x18\x02 \x01(\tR\x06branch\"\x8f\x01\n" +
 	"\tPrincipal\x12\x18\n" +
 	"\asubject\x18\x01 \x01(\tR\asubject\x12\x14\n" +
 	"\x05admin\x18\x02 \x01(\bR\x05admin\x12\x18\n" +
-	"\aproject\x18\x03 \x01(\tR\aproject\"\xb6\x03\n" +
+	"\aproject\x18\x03 \x01(\tR\aproject\x12 \n" +
+	"\vpermissions\x18\x04 \x03(\tR\vpermissions\x12\x16\n" +
+	"\x06branch\x18\x05 \x01(\tR\x06branch\"\xb6\x03\n" +
 	"\x0eInvokeResponse\x12\x14\n" +
 	"\x04json\x18\x01 \x01(\fH\x00R\x04json\x123\n" +
 	"\x04rows\x18\x02 \x01(\v2\x1d.duckdbstorage.plugin.v1.RowsH\x00R\x04rows\x123\n" +

@@ -67,7 +67,7 @@ func (st *stage) keyedWrites(n int) map[string]keyed {
 	name := fmt.Sprint("in.c-keyed-", n)
 	return map[string]keyed{
 		"bucket": {p.Path("buckets"), map[string]string{"name": name}, false, func(ctx context.Context) (bool, error) {
-			return one(ctx, p, fmt.Sprintf("SELECT count(*) FROM __storage.buckets WHERE name = '%s'", name))
+			return one(ctx, p, fmt.Sprintf("SELECT count(*) FROM duckdb_schemas() WHERE schema_name = '%s'", name))
 		}},
 		"insert": {p.Path("query"), map[string]any{"sql": `INSERT INTO "in.c-main".orders (id, name) VALUES (?, 'keyed')`, "params": []string{name}}, true, func(ctx context.Context) (bool, error) {
 			return one(ctx, p, fmt.Sprintf(`SELECT count(*) FROM "in.c-main".orders WHERE id = '%s'`, name))

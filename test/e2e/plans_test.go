@@ -51,7 +51,7 @@ type shownPlan struct {
 
 // hostPlugins do their work themselves, so they have no plans; query.Execute goes
 // through the callbacks of a plugin.
-var hostPlugins = map[string]bool{"core": true, "admin": true, "jobs": true}
+var hostPlugins = map[string]bool{"core": true, "admin": true, "audit": true, "jobs": true, "keys": true, "links": true}
 
 // Prefer: return=plan of every command shows what would run, and runs nothing: not a
 // byte below the data directory changes. What it shows names no path of the host.
@@ -78,23 +78,33 @@ func TestPlans(t *testing.T) {
 		sent
 		want string // as planOf says
 	}{
-		"buckets.Create":    {{k.bucket("in.c-new"), "unit"}, {k.bucket("b"), "unit"}}, // refused only in its turn
-		"buckets.Drop":      {{sent{method: "DELETE", path: k.Path("buckets", "b") + "?cascade=true"}, "unit"}},
-		"buckets.Info":      {{sent{method: "GET", path: k.Path("buckets", "b")}, "json"}, {sent{method: "GET", path: k.Path("buckets", "none")}, "bucket-not-found"}},
-		"buckets.List":      {{sent{method: "GET", path: k.Path("buckets")}, "json"}},
-		"files.Delete":      {{sent{method: "DELETE", path: k.Path("files", small.ID)}, "plan-not-available"}},
-		"files.Download":    {{sent{method: "GET", path: k.Path("files", small.ID, "content")}, "file"}},
-		"files.Get":         {{sent{method: "GET", path: k.Path("files", small.ID)}, "json"}},
-		"files.Prepare":     {{sent{method: "POST", path: k.Path("files", "prepare"), body: `{"name":"a"}`}, "plan-not-available"}},
-		"files.Register":    {{sent{method: "POST", path: k.Path("files"), body: fmt.Sprintf(`{"id":%q}`, prepared)}, "plan-not-available"}},
-		"files.Upload":      {{sent{method: "PUT", path: k.Path("files", prepared, "content"), body: "id,name\n"}, "upload"}},
-		"tables.Create":     {{sent{method: "POST", path: k.Path("tables"), body: `{"bucket":"b","name":"new","columns":["a"]}`}, "unit"}},
-		"tables.Drop":       {{sent{method: "DELETE", path: table()}, "unit"}},
-		"tables.Export":     {{sent{method: "POST", path: table("export"), body: `{}`}, "export"}, {sent{method: "POST", path: table("export"), body: `{}`, header: map[string]string{"Accept": "text/csv"}}, "export"}},
-		"tables.ImportFile": {{sent{method: "POST", path: table("import", "file"), body: fmt.Sprintf(`{"fileId":%q}`, small.ID)}, "unit"}, {sent{method: "POST", path: table("import", "file"), body: fmt.Sprintf(`{"fileId":%q}`, large.ID)}, "unit staged"}},
-		"tables.Info":       {{sent{method: "GET", path: table()}, "json"}},
-		"tables.List":       {{sent{method: "GET", path: k.Path("tables")}, "json"}},
-		"tables.Preview":    {{sent{method: "GET", path: table("preview")}, "rows"}},
+		"buckets.Create":  {{k.bucket("in.c-new"), "unit"}, {k.bucket("b"), "unit"}}, // refused only in its turn
+		"buckets.Drop":    {{sent{method: "DELETE", path: k.Path("buckets", "b") + "?cascade=true"}, "unit"}},
+		"buckets.Info":    {{sent{method: "GET", path: k.Path("buckets", "b")}, "json"}, {sent{method: "GET", path: k.Path("buckets", "none")}, "bucket-not-found"}},
+		"buckets.List":    {{sent{method: "GET", path: k.Path("buckets")}, "json"}},
+		"buckets.Update":  {{sent{method: "PUT", path: k.Path("buckets", "b"), body: `{"description":"d"}`}, "unit*"}},
+		"buckets.Share":   {{sent{method: "POST", path: k.Path("buckets", "b", "share"), body: `{}`}, "unit"}},
+		"buckets.Unshare": {{sent{method: "DELETE", path: k.Path("buckets", "b", "share")}, "unit"}},
+		// Other projects are the host's business.
+		"buckets.Link":           {{sent{method: "POST", path: k.Path("buckets", "l", "link"), body: `{"shareHandle":"1.x"}`}, "plan-not-available"}},
+		"buckets.Unlink":         {{sent{method: "DELETE", path: k.Path("buckets", "b", "link")}, "plan-not-available"}},
+		"buckets.RevokeLinks":    {{sent{method: "DELETE", path: k.Path("buckets", "b", "links", "2")}, "plan-not-available"}},
+		"buckets.GrantReadOnly":  {{sent{method: "POST", path: k.Path("buckets", "b", "grant-readonly"), body: `{}`}, "unit*"}},
+		"buckets.RevokeReadOnly": {{sent{method: "DELETE", path: k.Path("buckets", "b", "grant-readonly")}, "unit"}},
+		"files.Delete":           {{sent{method: "DELETE", path: k.Path("files", small.ID)}, "plan-not-available"}},
+		"files.Download":         {{sent{method: "GET", path: k.Path("files", small.ID, "content")}, "file"}},
+		"files.Get":              {{sent{method: "GET", path: k.Path("files", small.ID)}, "json"}},
+		"files.Prepare":          {{sent{method: "POST", path: k.Path("files", "prepare"), body: `{"name":"a"}`}, "plan-not-available"}},
+		"files.Register":         {{sent{method: "POST", path: k.Path("files"), body: fmt.Sprintf(`{"id":%q}`, prepared)}, "plan-not-available"}},
+		"files.Upload":           {{sent{method: "PUT", path: k.Path("files", prepared, "content"), body: "id,name\n"}, "upload"}},
+		"tables.Create":          {{sent{method: "POST", path: k.Path("tables"), body: `{"bucket":"b","name":"new","columns":["a"]}`}, "unit"}},
+		"tables.Drop":            {{sent{method: "DELETE", path: table()}, "unit"}},
+		"tables.Export":          {{sent{method: "POST", path: table("export"), body: `{}`}, "export"}, {sent{method: "POST", path: table("export"), body: `{}`, header: map[string]string{"Accept": "text/csv"}}, "export"}},
+		"tables.ImportFile":      {{sent{method: "POST", path: table("import", "file"), body: fmt.Sprintf(`{"fileId":%q}`, small.ID)}, "unit"}, {sent{method: "POST", path: table("import", "file"), body: fmt.Sprintf(`{"fileId":%q}`, large.ID)}, "unit staged"}},
+		"tables.Info":            {{sent{method: "GET", path: table()}, "json"}},
+		"tables.List":            {{sent{method: "GET", path: k.Path("tables")}, "json"}},
+		"tables.Preview":         {{sent{method: "GET", path: table("preview")}, "rows"}},
+		"keys.Create":            {{sent{method: "POST", path: k.Path("keys"), body: `{"permissions":["read"]}`}, "plan-not-available"}},
 		"query.Execute": {{k.insert(1), "unit*"}, {sent{method: "POST", path: k.Path("query"), body: `{"sql":"SELECT 1"}`}, "rows"},
 			{sent{method: "POST", path: k.Path("query"), body: fmt.Sprintf(`{"sql":"FROM read_csv('%s/files/project_1/a.csv')"}`, k.dir)}, "json"}}, // it cannot be read
 	}

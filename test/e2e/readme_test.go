@@ -10,19 +10,23 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// The main job of the README works as it is pasted, and its last line downloads
-// what the README shows.
+// The README works as it is pasted: its main job downloads what the README shows, the
+// linked bucket has the rows, and nothing is left when its projects are removed.
 func TestReadme(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile("../../README.md")
+	raw, err := os.ReadFile("../../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	script, rest := mainJob(t, string(readme))
+	readme := string(raw)
+	job, rest := marked(t, readme, "main-job")
 	want := lines(block(t, rest, "```\n"))
+	sharing, _ := marked(t, readme, "sharing")
+	remove, _ := marked(t, readme, "remove")
 	s := start(t)
 	// A folder of the test's own, because others may run the same lines now.
-	script = strings.ReplaceAll(script, "/tmp/", t.TempDir()+"/")
+	list := `curl -sS -H "Authorization: Bearer $ADMIN_KEY" $URL/projects`
+	script := strings.ReplaceAll(strings.Join([]string{job, sharing, remove, list}, "\necho ---\n"), "/tmp/", t.TempDir()+"/")
 
 	cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", script)
 	cmd.Env = append(os.Environ(), "URL="+s.URL(), "ADMIN_KEY="+s.AdminKey)
@@ -32,31 +36,41 @@ func TestReadme(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s%s\n%s", err, out, &log, s.Log())
 	}
-	got := lines(string(out))
+	parts := strings.Split(string(out), "---\n")
+	if len(parts) != 4 {
+		t.Fatalf("the output has %d parts:\n%s", len(parts), out)
+	}
+	got := lines(parts[0])
 	got = got[max(len(got)-len(want), 0):]
 	slices.Sort(want) // rows have no order
 	slices.Sort(got)
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("what the last line downloads (-readme +got):\n%s\nthe whole output:\n%s", diff, out)
+		t.Errorf("what the last line of the main job downloads (-readme +got):\n%s\nthe whole output:\n%s", diff, parts[0])
+	}
+	if !strings.Contains(parts[1], `"rows":[[3]]`) {
+		t.Errorf("the linked bucket: %s", parts[1])
+	}
+	if parts[2] != "" || !strings.Contains(parts[3], `"items":[]`) {
+		t.Errorf("the removal answers %q and leaves %s", parts[2], parts[3])
 	}
 	if err := s.Stop(); err != nil {
 		t.Error(err)
 	}
 }
 
-// mainJob is the script between the marks and what follows it.
-func mainJob(t *testing.T, readme string) (script, rest string) {
+// marked is the script between two marks and what follows it.
+func marked(t *testing.T, readme, name string) (script, rest string) {
 	t.Helper()
-	const begin, end = "<!-- main-job -->\n", "<!-- /main-job -->\n"
+	begin, end := "<!-- "+name+" -->\n", "<!-- /"+name+" -->\n"
 	_, after, ok := strings.Cut(readme, begin)
 	if !ok {
 		t.Fatalf("README.md has no %s", begin)
 	}
-	marked, rest, ok := strings.Cut(after, end)
+	inside, rest, ok := strings.Cut(after, end)
 	if !ok {
 		t.Fatalf("README.md has no %s", end)
 	}
-	return block(t, marked, "```sh\n"), rest
+	return block(t, inside, "```sh\n"), rest
 }
 
 // block is the text of the first block that a fence opens.

@@ -160,6 +160,9 @@ func TestDocsExamples(t *testing.T) {
 	if path != "/a/${B_C}/\\$(d)\\`\\\\\\\"/${E}" || quoted != `'it'\''s $x'` {
 		t.Errorf("got %s and %s", path, quoted)
 	}
+	if path := shellPath("/keys/{key}"); path != "/keys/${KEY_ID}" {
+		t.Errorf("a path with the secret of a key: %s", path)
+	}
 }
 
 // checkExample completes the body of an example with its parameters and checks it as

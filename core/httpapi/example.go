@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/keboola/duckdb-storage/core/internal/engine"
+	"github.com/keboola/duckdb-storage/sdk"
 )
 
 // maxExampleDepth bounds examples of schemas that contain themselves.
@@ -118,7 +119,11 @@ func (d *document) curl(method, path string, o *operation) string {
 	if method != http.MethodGet {
 		lines[0] += "-X " + method + " "
 	}
-	lines[0] += `"$URL` + shellPath(path) + shellQuery(d, o) + `"`
+	lines[0] += `"$URL` + shellPath(path) + shellQuery(d, o)
+	if strings.HasPrefix(path, commandPath) && o.Security == nil && o.Permission != sdk.AnyKey {
+		lines[0] += "?project=${PROJECT}" // without a route, nothing else says where a project's key works
+	}
+	lines[0] += `"`
 	switch {
 	case o.Security == nil:
 		lines = append(lines, `-H "Authorization: Bearer $KEY"`)
@@ -139,6 +144,9 @@ func (d *document) curl(method, path string, o *operation) string {
 	return strings.Join(lines, " \\\n  ")
 }
 
+// secretVariables are those of the shell that hold keys.
+var secretVariables = []string{"KEY", "ADMIN_KEY"}
+
 var notInVariable = regexp.MustCompile(`[^A-Z0-9_]`)
 
 // shellPath is a path within double quotes.
@@ -147,7 +155,11 @@ func shellPath(path string) string {
 	end := 0
 	for _, m := range pathVariable.FindAllStringSubmatchIndex(path, -1) {
 		out.WriteString(doubleQuoted(path[end:m[0]]))
-		out.WriteString("${" + notInVariable.ReplaceAllString(strings.ToUpper(path[m[2]:m[3]]), "_") + "}")
+		name := notInVariable.ReplaceAllString(strings.ToUpper(path[m[2]:m[3]]), "_")
+		if slices.Contains(secretVariables, name) { // a secret does not belong into a path
+			name += "_ID"
+		}
+		out.WriteString("${" + name + "}")
 		end = m[1]
 	}
 	out.WriteString(doubleQuoted(path[end:]))

@@ -18,7 +18,7 @@ var exampleOf = regexp.MustCompile(`(?s)<pre>(curl .*?)</pre>`)
 // words are what a shell makes of a line that begins with curl.
 func words(t *testing.T, url, key, line string) []string {
 	t.Helper()
-	script := "set -u; URL=" + url + " ADMIN_KEY=" + service.DefaultAdminKey + " KEY=" + key + ` PROJECT=1 BRANCH=default SCHEMA=b TABLE=t BUCKET=b FILE=1 ID=1 NAME=jobs.List SLUG=conflict
+	script := "set -u; URL=" + url + " ADMIN_KEY=" + service.DefaultAdminKey + " KEY=" + key + ` PROJECT=1 BRANCH=default SCHEMA=b TABLE=t BUCKET=b FILE=1 ID=1 NAME=jobs.List SLUG=conflict KEY_ID=none TARGETPROJECT=2
 		curl() { printf '%s\0' "$@"; }
 		` + line
 	out, err := exec.Command("sh", "-c", script).CombinedOutput()

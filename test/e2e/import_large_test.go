@@ -95,7 +95,7 @@ func TestLargeImportKeepsWhatSQLMade(t *testing.T) {
 		"indexed":   {"CREATE TABLE b.indexed (id BIGINT, name VARCHAR)", "CREATE INDEX i ON b.indexed (id)"},
 		"checked":   {"CREATE TABLE b.checked (id BIGINT CHECK (id >= 0), name VARCHAR UNIQUE)"},
 		"generated": {"CREATE TABLE b.generated (id BIGINT, name VARCHAR, twice BIGINT AS (id * 2))"},
-		"typed":     {"CREATE TYPE b.mood AS ENUM ('a')", "CREATE TABLE b.typed (id BIGINT, name VARCHAR, mood b.mood DEFAULT 'a')"},
+		"typed":     {"CREATE TYPE mood AS ENUM ('a')", "CREATE TABLE b.typed (id BIGINT, name VARCHAR, mood main.mood DEFAULT 'a')"},
 	} {
 		for _, st := range statements {
 			sqlOf(ctx, t, p, st)

@@ -305,7 +305,7 @@ func TestCommandList(t *testing.T) {
 	}
 	drop := found["buckets.Drop"]
 	if drop.Plugin != "buckets" || drop.State != "running" || drop.Effect != "write" || drop.Form != "unit" || len(drop.Routes) != 2 ||
-		drop.Routes[0].Method != http.MethodDelete || drop.Routes[0].Status != http.StatusNoContent || !cmp.Equal(drop.Problems, []string{"bucket-not-empty"}) {
+		drop.Routes[0].Method != http.MethodDelete || drop.Routes[0].Status != http.StatusNoContent || !cmp.Equal(drop.Problems, []string{"bucket-not-empty", "bucket-linked"}) {
 		t.Errorf("buckets.Drop is %+v", drop)
 	}
 	if c := found["files.Get"]; c.State != "disabled" || c.Effect != "read" || c.Form != "json" {

@@ -2,6 +2,7 @@ package isolation_test
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -108,5 +109,12 @@ func TestDropOfLinkedBuckets(t *testing.T) {
 		if got.status != tc.status || (tc.message == "") != (got.message == "") || !strings.Contains(got.message, tc.message) {
 			t.Errorf("%s: %d %q, want %d %q", tc.statement, got.status, got.message, tc.status, tc.message)
 		}
+	}
+	// What is not shared any more shows nothing, and may go.
+	if _, err := w.c.Do(t.Context(), http.MethodDelete, w.c.Path("buckets", "shared", "share"), nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := ask(t, w.c, map[string]any{"sql": "DROP SCHEMA shared CASCADE"}); got.status != http.StatusOK || got.message != "" {
+		t.Errorf("the drop of a bucket that is not shared: %d %q", got.status, got.message)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 
 	"github.com/keboola/duckdb-storage/core/internal/engine"
 	"github.com/keboola/duckdb-storage/core/internal/plan"
+	"github.com/keboola/duckdb-storage/core/internal/registry"
 	"github.com/keboola/duckdb-storage/core/internal/sqltext"
 	"github.com/keboola/duckdb-storage/sdk"
 	"github.com/keboola/duckdb-storage/sdk/hostapi"
@@ -127,19 +129,23 @@ func (c *Commands) query(ctx *sdk.Context, in QueryRequest) (sdk.Plan, error) {
 	}}, nil
 }
 
-// mayDrop refuses to drop a bucket that others link to, as the route for that does
+// mayDrop refuses to drop a bucket that is shared and linked, as the route for that does
 // without force. A link that is just being made is not seen.
 func (c *Commands) mayDrop(ctx *sdk.Context, d sqltext.Definition) error {
 	if d.Verb != "DROP" || d.Kind != "SCHEMA" || ctx.Branch() != plan.DefaultBranch {
 		return nil
 	}
 	bucket := d.In()
-	for _, l := range c.Registry.LinksTo(ctx.Project()) {
-		if sql.Fold(l.SourceBucket) == sql.Fold(bucket) {
-			return hostapi.ErrBucketLinked.Errorf("bucket %q is linked into other buckets; DELETE …/buckets/%s?cascade=true&force=true ends the share, removes the links and drops it", bucket, bucket).With("bucket", bucket)
-		}
+	linked := slices.ContainsFunc(c.Registry.LinksTo(ctx.Project()), func(l registry.Link) bool { return sql.Fold(l.SourceBucket) == sql.Fold(bucket) })
+	if !linked {
+		return nil
 	}
-	return nil
+	type share struct{}
+	shares, err := sdk.Query[share](ctx, sql.New("SELECT handle FROM __storage.shares WHERE ?", sql.SameName("bucket", bucket)))
+	if err != nil || len(shares) == 0 { // what is not shared any more shows nothing
+		return err
+	}
+	return hostapi.ErrBucketLinked.Errorf("bucket %q is linked into other buckets; DELETE …/buckets/%s?cascade=true&force=true ends the share, removes the links and drops it", bucket, bucket).With("bucket", bucket)
 }
 
 // shorthand matches reads that DuckDB takes inside a SELECT but cannot describe

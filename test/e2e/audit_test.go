@@ -79,6 +79,7 @@ func TestAudit(t *testing.T) {
 	post("/projects/7/query", long).id("long").must(t, p.Client)
 	post("/commands/tables.Create?project=7", `{"bucket":"in.c-ž","name":"u","columns":["a"]}`).id("by-name").must(t, p.Client)
 	post("/admin/reload", ``).id("reload").must(t, admin)
+	post("/admin/projects/7/reopen", ``).id("reopen").must(t, admin)
 	sent{method: http.MethodDelete, path: at}.id("drop").must(t, p.Client)
 	// No writes: a read, a plan, a query that reads, a key that is none.
 	sent{method: http.MethodGet, path: "/projects/7/buckets"}.id("read").must(t, p.Client)
@@ -147,6 +148,7 @@ func TestAudit(t *testing.T) {
 		"sql-fails":      by("query.Execute", "POST", "/projects/7/query", `{"sql":"SELEC 1"}`, "failed", 200, "sql-error"),
 		"by-name":        by("tables.Create", "POST", "/commands/tables.Create", `{"bucket":"in.c-ž","columns":["a"],"name":"u"}`, "ok", 201, ""),
 		"reload":         {Subject: "admin", Command: "plugins.Reload", Method: "POST", Path: "/admin/reload", Input: "{}", Outcome: "ok", Status: 200},
+		"reopen":         {Subject: "admin", Project: "7", Branch: "default", Command: "projects.Reopen", Method: "POST", Path: "/admin/projects/7/reopen", Input: "{}", Outcome: "ok", Status: 204},
 		"drop":           by("tables.Drop", "DELETE", at, `{"schema":"in.c-ž","table":"t"}`, "ok", 204, ""),
 	}
 	if diff := cmp.Diff(expected, byRequest, cmpopts.IgnoreFields(entry{}, "ID", "Time", "RequestID", "DurationMs", "RemoteAddress")); diff != "" {

@@ -52,7 +52,7 @@ func readable(ctx context.Context, s *engine.Session, st sql.Statement) error {
 	}
 	for _, t := range tables {
 		if bucket := closedBy(all, t, s.Alias()); bucket != "" {
-			return sdk.ErrDenied.Errorf("bucket %q is not granted to keys that only read; an admin of the project grants it with POST …/buckets/{bucket}/grant-readonly", bucket).With("bucket", bucket)
+			return sdk.ErrDenied.Errorf("bucket %q is not granted to keys that only read; whoever may write in the project grants it with POST …/buckets/{bucket}/grant-readonly", bucket).With("bucket", bucket)
 		}
 	}
 	return nil

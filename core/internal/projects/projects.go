@@ -41,7 +41,7 @@ func (c *Commands) Plugin() *sdk.Plugin {
 	sdk.Handle(p, Info, c.info, sdk.GET(projectPath), sdk.GET(projectPath+"/info"), sdk.Permission("project:read"))
 	sdk.Handle(p, Update, c.update, sdk.PUT(projectPath), sdk.Permission("project:write"), sdk.Writes())
 	sdk.Handle(p, Drop, c.drop, sdk.DELETE(projectPath), sdk.Permission(sdk.AdminOnly), sdk.Writes(), sdk.Fails(hostapi.ErrBucketLinked))
-	sdk.Handle(p, Reopen, c.reopen, sdk.POST("/admin"+projectPath+"/reopen"), sdk.Permission(sdk.AdminOnly))
+	sdk.Handle(p, Reopen, c.reopen, sdk.POST("/admin"+projectPath+"/reopen"), sdk.Permission(sdk.AdminOnly), sdk.Writes())
 	sdk.Handle(p, Queues, c.queues, sdk.GET("/admin/queues"), sdk.Permission(sdk.AdminOnly))
 	sdk.Handle(p, Query, c.query, sdk.POST(sdk.Catalog+"/query"), sdk.Permission(ReadQuery), sdk.Writes(), sdk.Fails(hostapi.ErrBucketLinked))
 	return p
